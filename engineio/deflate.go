@@ -1,0 +1,111 @@
+package engineio
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/gobwas/httphead"
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsflate"
+	"github.com/klauspost/compress/flate"
+)
+
+// deflateTail ends a message that was flushed: the sender leaves it away (RFC 7692, section 7.2.1). The
+// empty final block behind it makes a complete stream of it for the reader.
+const deflateTail = "\x00\x00\xff\xff"
+
+// deflateAnswer accepts an offer. Without context takeover every message stands alone, so that a broadcast is
+// compressed once for all who get it, and a connection holds no window.
+const deflateAnswer = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+
+// offersDeflate says whether the client offers a compression that this server can answer with deflateAnswer.
+func offersDeflate(header []string) bool {
+	options, ok := httphead.ParseOptions([]byte(strings.Join(header, ",")), nil)
+	if !ok {
+		return false
+	}
+	for _, o := range options {
+		if !bytes.Equal(o.Name, wsflate.ExtensionNameBytes) {
+			continue
+		}
+		var p wsflate.Parameters
+		// A client that limits this server's window can't be served: the library always uses the whole one.
+		if p.Parse(o) == nil && (!p.ServerMaxWindowBits.Defined() || p.ServerMaxWindowBits == 15) {
+			return true
+		}
+	}
+	return false
+}
+
+var deflaters [10]sync.Pool // by level
+
+// deflate returns the frame's websocket form with its larger messages compressed. It is made on first use and shared.
+func (f *Frame) deflate(o *CompressionOptions) []byte {
+	if w := f.deflated.Load(); w != nil {
+		return *w
+	}
+	wire := f.compress(o)
+	f.deflated.Store(&wire)
+	return wire
+}
+
+func (f *Frame) compress(o *CompressionOptions) []byte {
+	var out []byte
+	changed := false
+	add := func(op ws.OpCode, payload []byte) {
+		rsv := byte(0)
+		if len(payload) >= o.Threshold {
+			payload = deflateMessage(payload, o.Level)
+			rsv, changed = 0x40, true
+		}
+		var header [frameRoom]byte
+		at := putHeader(header[:frameRoom-1], op, len(payload))
+		header[at] |= rsv
+		out = append(append(out, header[at:frameRoom-1]...), payload...)
+	}
+	if f.textEnd != 0 {
+		add(ws.OpText, f.wire[f.textOff:f.textEnd])
+	}
+	for _, a := range f.attachments {
+		add(ws.OpBinary, a)
+	}
+	if !changed {
+		return f.wire
+	}
+	return out
+}
+
+func deflateMessage(payload []byte, level int) []byte {
+	var out bytes.Buffer
+	w, ok := deflaters[level].Get().(*flate.Writer)
+	if ok {
+		w.Reset(&out)
+	} else {
+		setting := level
+		if level == 0 {
+			setting = flate.DefaultCompression
+		}
+		w, _ = flate.NewWriter(&out, setting) //nolint:errcheck // the level was validated
+	}
+	w.Write(payload) //nolint:errcheck // a bytes.Buffer takes everything
+	w.Flush()        //nolint:errcheck // likewise
+	deflaters[level].Put(w)
+	return bytes.TrimSuffix(out.Bytes(), []byte(deflateTail))
+}
+
+// inflate decompresses one message of at most limit bytes.
+func inflate(message []byte, limit int64) ([]byte, error) {
+	r := flate.NewReader(io.MultiReader(bytes.NewReader(message), strings.NewReader(deflateTail+"\x01\x00\x00\xff\xff")))
+	defer r.Close()
+	out, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, errBadDeflate
+	}
+	if int64(len(out)) > limit {
+		return nil, errTooBig
+	}
+	return out, nil
+}

@@ -1,0 +1,109 @@
+package engineio
+
+import (
+	"errors"
+	"io"
+	"syscall"
+)
+
+// writeOp tries writes without blocking. It keeps its closure, so that a write allocates nothing.
+type writeOp struct {
+	b   []byte
+	n   int
+	err error
+	f   func(fd uintptr) bool
+}
+
+// try writes as much as the connection takes at once. n < len(b) without an error says that it is full.
+func (o *writeOp) try(raw syscall.RawConn, b []byte) (n int, err error) {
+	if o.f == nil {
+		o.f = o.write
+	}
+	o.b, o.n, o.err = b, 0, nil
+	err = raw.Write(o.f)
+	o.b = nil
+	if err == nil {
+		err = o.err
+	}
+	return o.n, err
+}
+
+func (o *writeOp) write(fd uintptr) bool {
+	for o.n < len(o.b) {
+		n, err := syscall.Write(int(fd), o.b[o.n:])
+		if n > 0 {
+			o.n += n
+		}
+		switch {
+		case err == nil && n > 0, errors.Is(err, syscall.EINTR):
+		case err == nil:
+			o.err = io.ErrUnexpectedEOF
+			return true
+		case errors.Is(err, syscall.EAGAIN):
+			return true
+		default:
+			o.err = err
+			return true
+		}
+	}
+	return true
+}
+
+// readOp waits for bytes without holding a buffer for them.
+type readOp struct {
+	buf  []byte // nil while nothing is held
+	have int    // bytes of buf that wait for the rest of their frame
+	n    int
+	err  error
+	f    func(fd uintptr) bool
+}
+
+// read waits for more bytes and puts them behind what is there. It takes a buffer only once there is something.
+func (o *readOp) read(c *wsConn) (int, error) {
+	if c.raw == nil {
+		if o.buf == nil {
+			o.buf = getBuffer(4 << 10)
+		}
+		return c.Read(o.buf[o.have:])
+	}
+	if o.f == nil {
+		o.f = o.tryRead
+	}
+	o.n, o.err = 0, nil
+	if err := c.raw.Read(o.f); err != nil {
+		return 0, err
+	}
+	return o.n, o.err
+}
+
+func (o *readOp) tryRead(fd uintptr) bool {
+	if o.buf == nil {
+		o.buf = getBuffer(readBufferSize)
+	}
+	for {
+		n, err := syscall.Read(int(fd), o.buf[o.have:])
+		switch {
+		case err == nil && n > 0:
+			o.n = n
+			return true
+		case err == nil:
+			o.err = io.EOF
+			return true
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EAGAIN):
+			o.release()
+			return false
+		default:
+			o.err = err
+			return true
+		}
+	}
+}
+
+// release gives the buffer back when nothing is in it.
+func (o *readOp) release() {
+	if o.have == 0 && o.buf != nil {
+		putBuffer(o.buf)
+		o.buf = nil
+	}
+}

@@ -1,0 +1,395 @@
+package engineio
+
+import (
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Handler makes the receiver of each new session.
+type Handler interface {
+	// Open is called before anything of the session is read. It may Send.
+	Open(s *Session) Receiver
+}
+
+// Receiver gets what a client sends.
+type Receiver interface {
+	// Message is one Engine.IO message. The calls come in order, one at a time; data is only valid during
+	// the call. It may block: the session then reads nothing more, and its heartbeat is not held against
+	// it. An error closes the session with ReasonParseError.
+	Message(data []byte, binary bool) error
+	// Close is called exactly once, on a goroutine of this package, perhaps while a Message call is in
+	// progress, which should then return soon. A Message call that races with it must be harmless.
+	Close(reason Reason, err error)
+}
+
+type sessionState uint8
+
+const (
+	stateOpen    sessionState = iota
+	stateClosing              // takes no more packets; what is queued still leaves
+	stateClosed
+)
+
+// queued is a frame that waits for its client.
+type queued struct {
+	frame    *Frame
+	volatile bool // may be dropped when room is short
+}
+
+// Session is one client, over whichever transport it uses at the moment. All methods may be called
+// concurrently. None of them calls the Receiver.
+type Session struct {
+	srv  *Server
+	id   string
+	hs   *Handshake
+	recv Receiver
+
+	in   sync.Mutex  // held while messages are handed over
+	busy atomic.Bool // in is held: the client can't be blamed for silence
+
+	beatDue  atomic.Int64 // when to ping, or until when to wait for the pong; nanoseconds of Server.now
+	awaiting atomic.Bool  // a pong is due
+	extended atomic.Bool  // that pong was given more time, once
+	deaf     atomic.Bool  // messages are no longer handed over
+
+	shard     uint8 // of the flushers
+	websocket bool  // from the handshake on
+
+	mu        sync.Mutex
+	state     sessionState
+	scheduled bool      // a flusher or a catching-up writer owns the queue's way out
+	opened    bool      // the handler made the receiver
+	early     Reason    // of an end that was asked for before that
+	stalled   bool      // the client does not take what is written
+	posting   bool      // a POST is being read
+	upgrading bool      // the probe of conn-to-be was answered
+	noops     uint8     // polls cut short for this upgrade
+	conn      *wsConn   // nil while polling
+	probe     *wsConn   // the connection that asks to take over
+	poll      *pollWait // the GET that waits
+	post      *http.ResponseController
+	queue     []queued
+	first     [1]queued // backs queue while it is short
+	size      int64     // bytes of queue and of what is being written
+	reason    Reason    // of the close that is under way
+	closeErr  error
+	closeBy   time.Time
+	closeCode uint16 // websocket close code for the writer to send, 0 for none
+	lastWord  *Frame // what a poll is told after the end
+
+	timer timer // owned by the wheel
+}
+
+// ID is the session id: hard to guess, and a secret of its client.
+func (s *Session) ID() string { return s.id }
+
+// Handshake describes the request that opened the session.
+func (s *Session) Handshake() *Handshake { return s.hs }
+
+// Transport is the one that carries the session now.
+func (s *Session) Transport() Transport {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.websocket || s.conn != nil {
+		return TransportWebSocket
+	}
+	return TransportPolling
+}
+
+// Send queues a frame. It never blocks. Errors: ErrClosed; ErrBufferFull, after which the session is closed.
+func (s *Session) Send(f *Frame) error {
+	wake, err := s.enqueue(f, false)
+	if wake {
+		s.srv.flusherOf(s).add(s)
+	}
+	return err
+}
+
+// SendVolatile queues a frame if the client is ready for it and reports whether it did. A client is not
+// ready while it catches up, while its buffer is full, and, on polling, between two polls with something queued.
+func (s *Session) SendVolatile(f *Frame) bool {
+	wake, err := s.enqueue(f, true)
+	if wake {
+		s.srv.flusherOf(s).add(s)
+	}
+	return err == nil
+}
+
+// enqueue reports whether a flusher has to be told.
+func (s *Session) enqueue(f *Frame, volatile bool) (wake bool, err error) {
+	size := int64(len(f.wire))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != stateOpen {
+		return false, ErrClosed
+	}
+	if volatile && !s.ready() {
+		return false, ErrBufferFull
+	}
+	if s.size > 0 && s.size+size > s.srv.opts.SendBuffer {
+		if volatile {
+			return false, ErrBufferFull
+		}
+		s.dropVolatile()
+		if s.size+size > s.srv.opts.SendBuffer {
+			s.deaf.Store(true)
+			s.state = stateClosing // takes no more; the end itself must not run on the sender's goroutine
+			s.finishSoon(ReasonBufferFull, ErrBufferFull, closeTryLater)
+			return false, ErrBufferFull
+		}
+	}
+	s.push(queued{f, volatile})
+	s.size += size
+	return s.rouse(), nil
+}
+
+func (s *Session) push(q queued) {
+	if s.queue == nil {
+		s.queue = s.first[:0]
+	}
+	s.queue = append(s.queue, q)
+}
+
+// ready says whether a volatile packet would leave at once.
+func (s *Session) ready() bool {
+	if s.conn != nil {
+		return !s.stalled
+	}
+	return s.poll != nil || len(s.queue) == 0
+}
+
+// rouse sees to it that the queue gets out; it reports whether a flusher has to be told.
+func (s *Session) rouse() bool {
+	if s.conn == nil {
+		s.poll.wake()
+		return false
+	}
+	if s.scheduled {
+		return false
+	}
+	s.scheduled = true
+	return true
+}
+
+func (s *Session) dropVolatile() {
+	kept := s.queue[:0]
+	for _, q := range s.queue {
+		if q.volatile {
+			s.size -= int64(len(q.frame.wire))
+			s.srv.stats.volatileDropped.Add(1)
+			continue
+		}
+		kept = append(kept, q)
+	}
+	clear(s.queue[len(kept):])
+	s.queue = kept
+}
+
+// take moves what is queued to out. Its bytes still count until release.
+func (s *Session) take(out []*Frame) []*Frame {
+	for _, q := range s.queue {
+		out = append(out, q.frame)
+	}
+	clear(s.queue)
+	s.queue = nil
+	return out
+}
+
+// Close ends the session in good order: what is queued leaves first, within Options.CloseTimeout. It returns at once.
+func (s *Session) Close() { s.closeOrderly(ReasonForcedClose) }
+
+func (s *Session) closeOrderly(reason Reason) {
+	s.mu.Lock()
+	if s.state != stateOpen {
+		s.mu.Unlock()
+		return
+	}
+	s.deaf.Store(true)
+	s.state = stateClosing
+	s.reason = reason
+	s.closeBy = time.Now().Add(s.srv.opts.CloseTimeout)
+	s.srv.wheel.schedule(s, s.closeBy)
+	wake := s.rouse()
+	s.mu.Unlock()
+	if wake {
+		s.srv.flusherOf(s).add(s)
+	}
+}
+
+// CloseWith ends the session at once; what is queued is discarded. The client is told if it takes a
+// write just now. It returns before the Receiver is told.
+func (s *Session) CloseWith(reason Reason) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != stateClosed {
+		s.finishSoon(reason, nil, closeNormal)
+	}
+}
+
+// finishSoon is finish on another goroutine, and not before there is a receiver to be told. The caller holds s.mu.
+func (s *Session) finishSoon(reason Reason, err error, code uint16) {
+	if !s.opened {
+		s.early = reason
+		return
+	}
+	s.srv.spawn(func() { s.finish(reason, err, code) })
+}
+
+// finish ends the session, once. code is what a websocket client is told, 0 for nothing.
+func (s *Session) finish(reason Reason, err error, code uint16) {
+	s.mu.Lock()
+	if s.state == stateClosed {
+		s.mu.Unlock()
+		return
+	}
+	s.deaf.Store(true)
+	s.state = stateClosed
+	s.closeCode = code
+	conn, probe, post := s.conn, s.probe, s.post
+	s.probe = nil
+	clear(s.queue)
+	s.queue = nil
+	s.lastWord = closeFrame
+	if reason == ReasonTransportClose {
+		s.lastWord = noopFrame
+	}
+	s.poll.wake()
+	if post != nil {
+		post.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // best effort: the body's own bound remains
+	}
+	farewell := conn != nil && !s.scheduled
+	if farewell {
+		s.scheduled = true // nobody else writes from here on
+	}
+	stuck := s.stalled
+	s.mu.Unlock()
+
+	s.srv.sessions.remove(s.id)
+	s.srv.wheel.cancel(s)
+	s.srv.stats.closed(reason)
+	s.srv.closed()
+	if farewell {
+		conn.farewell(code)
+	} else if conn != nil && stuck {
+		conn.kick()
+	}
+	if probe != nil {
+		probe.kick()
+	}
+	s.srv.opts.Logger.Debug().Str("sid", s.id).Str("reason", string(reason)).AnErr("cause", err).Msg("session closed")
+	s.recv.Close(reason, err)
+	s.srv.live.Done()
+}
+
+// receive hands packets over, in order, and ends the session if one is wrong. deliver calls back for each.
+func (s *Session) receive(deliver func(handle func(packet) error) error) error {
+	s.in.Lock()
+	s.busy.Store(true)
+	err := deliver(s.handle)
+	s.busy.Store(false)
+	s.in.Unlock()
+	return err
+}
+
+// handle takes one packet from the client; the caller holds s.in. An error ends the session.
+func (s *Session) handle(p packet) error {
+	if s.deaf.Load() {
+		return nil // closing: as in Node's server, what still arrives is not handed over
+	}
+	if p.kind == packetMessage {
+		if s.awaiting.Load() {
+			s.extend()
+		}
+		s.srv.stats.messagesIn.Add(1)
+		if err := s.recv.Message(p.data, p.binary); err != nil {
+			return &packetError{err}
+		}
+		return nil
+	}
+	switch p.kind {
+	case packetPong:
+		if s.awaiting.Load() {
+			s.beatDue.Store(s.srv.now() + int64(s.srv.opts.PingInterval))
+			s.awaiting.Store(false)
+		}
+	case packetPing:
+		return errDirection
+	case packetClose:
+		return errClientClosed
+	}
+	return nil // the others mean nothing here; Node's server ignores them too
+}
+
+// extend gives the pong that is due more time, once: something else that arrives is a sign of life too.
+func (s *Session) extend() {
+	if s.extended.CompareAndSwap(false, true) {
+		s.beatDue.Store(s.srv.now() + int64(s.srv.opts.PingTimeout))
+	}
+}
+
+// fail ends the session for an error of receive.
+func (s *Session) fail(err error) {
+	reason, code := ReasonTransportError, closeProtocolError
+	switch e := err.(type) { //nolint:errorlint // made here, never wrapped
+	case *packetError:
+		reason = ReasonParseError
+		err = e.error
+	default:
+		switch err {
+		case errClientClosed:
+			reason, code, err = ReasonTransportClose, closeNormal, nil
+		case errPacket, errUTF8, errTooMany:
+			reason = ReasonParseError
+		}
+	}
+	s.finish(reason, err, code)
+}
+
+// look is the session's turn in the sweep.
+func (s *Session) look(now time.Time) {
+	s.mu.Lock()
+	state, closeBy, reason := s.state, s.closeBy, s.reason
+	s.mu.Unlock()
+	switch state {
+	case stateClosed:
+		return
+	case stateClosing:
+		if closeBy.IsZero() {
+			return // its end is on its way
+		}
+		if now.Before(closeBy) {
+			s.srv.wheel.schedule(s, closeBy)
+			return
+		}
+		s.finish(reason, nil, 0)
+		return
+	}
+	at := s.srv.now()
+	due := s.beatDue.Load()
+	switch {
+	case at < due:
+	case !s.awaiting.Load():
+		due += int64(s.srv.opts.PingTimeout)
+		if late := at + int64(s.srv.opts.PingTimeout)/2; due < late {
+			due = at + int64(s.srv.opts.PingTimeout) // this process was held up: not the client's fault
+		}
+		s.beatDue.Store(due)
+		s.extended.Store(false)
+		s.awaiting.Store(true)
+		s.Send(pingFrame) //nolint:errcheck // a session that can't take it is being closed
+	case s.busy.Load():
+		due = at + int64(s.srv.opts.PingTimeout)
+		s.beatDue.Store(due)
+	default:
+		s.finish(ReasonPingTimeout, nil, closeNormal)
+		return
+	}
+	s.srv.wheel.schedule(s, s.srv.start.Add(time.Duration(due)))
+}
+
+// expired says whether the pong is overdue though the sweep has not come by yet.
+func (s *Session) expired() bool {
+	return s.awaiting.Load() && !s.busy.Load() && s.srv.now() >= s.beatDue.Load()
+}

@@ -1,0 +1,345 @@
+package engineio
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
+
+// Websocket close codes that this package sends (RFC 6455, section 7.4.1). closeNoStatus is a close frame
+// without a code; 0 sends no frame.
+const (
+	closeNormal        = uint16(ws.StatusNormalClosure)
+	closeProtocolError = uint16(ws.StatusProtocolError)
+	closeInvalidData   = uint16(ws.StatusInvalidFramePayloadData)
+	closeTooLarge      = uint16(ws.StatusMessageTooBig)
+	closeTryLater      = uint16(1013)
+	closeNoStatus      = uint16(ws.StatusNoStatusRcvd)
+)
+
+// lingerTimeout is how long a connection that was said farewell may take to hang up. Closing it at once
+// would make the kernel throw away what the client has not read yet, if anything of it is still arriving.
+const lingerTimeout = 3 * time.Second
+
+// wsConn is a websocket connection. One goroutine, run, reads it and is the only one to close it; others
+// end it with farewell or kick.
+type wsConn struct {
+	net.Conn
+	raw     syscall.RawConn // nil where the connection has no descriptor (TLS)
+	srv     *Server
+	s       *Session
+	deflate bool        // permessage-deflate was negotiated
+	probing *time.Timer // bounds an upgrade; nil once the connection carries the session
+
+	in       readOp
+	header   bytes.Reader // over the bytes at hand, to read a header from
+	scratch  [ws.MaxHeaderSize]byte
+	message  []byte // the fragments so far of a message
+	opcode   ws.OpCode
+	deflated bool // the message under way is compressed
+	inflight bool // a fragmented message is under way
+}
+
+func newWSConn(conn net.Conn, srv *Server, s *Session) *wsConn {
+	c := &wsConn{Conn: conn, srv: srv, s: s}
+	if sc, ok := conn.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			c.raw = raw
+		}
+	}
+	return c
+}
+
+// wsError is a violation of the websocket protocol, with the code to answer it with.
+type wsError struct {
+	code uint16
+	msg  string
+}
+
+func (e *wsError) Error() string { return e.msg }
+
+var (
+	errPeerClosed = errors.New("client closed the websocket")
+	errTooBig     = &wsError{closeTooLarge, "message too large"}
+	errBadText    = &wsError{closeInvalidData, "text is not UTF-8"}
+	errBadClose   = &wsError{closeProtocolError, "malformed close frame"}
+	errBadDeflate = &wsError{closeInvalidData, "malformed compressed data"}
+)
+
+// run reads the session's connection to its end. taken are bytes that arrived with the handshake.
+func (c *wsConn) run(taken []byte) {
+	defer c.Close()
+	if len(taken) > 0 {
+		c.in.buf = getBuffer(max(len(taken), readBufferSize))
+		c.in.have = copy(c.in.buf, taken)
+	}
+	err := c.readAll()
+	switch {
+	case c.probing != nil:
+		c.probing.Stop()
+		c.s.dropProbe(c)
+		c.farewell(closeNoStatus)
+		c.linger()
+	case c.end(err):
+		c.linger()
+	}
+	c.in.have = 0
+	c.in.release()
+}
+
+// end ends the session for what ended the reading. It reports whether the client may still be sending.
+func (c *wsConn) end(err error) bool {
+	switch e := err.(type) { //nolint:errorlint // made here or below, never wrapped
+	case *wsError:
+		c.s.finish(ReasonTransportError, e, e.code)
+		return true
+	case *packetError:
+		c.s.fail(err)
+		return true
+	}
+	switch {
+	case errors.Is(err, errClientClosed), errors.Is(err, errPacket), errors.Is(err, errDirection):
+		c.s.fail(err)
+		return true
+	case errors.Is(err, errPeerClosed):
+		c.s.finish(ReasonTransportClose, nil, closeNoStatus)
+	default:
+		c.s.finish(ReasonTransportClose, err, 0)
+	}
+	return false
+}
+
+// handle takes one packet; the session's inbound lock is held.
+func (c *wsConn) handle(p packet) error {
+	if c.probing != nil {
+		return c.s.probePacket(c, p)
+	}
+	return c.s.handle(p)
+}
+
+// linger reads and forgets until the client hangs up or the deadline that farewell set has passed.
+func (c *wsConn) linger() {
+	c.SetReadDeadline(time.Now().Add(lingerTimeout)) //nolint:errcheck // a closed connection ends the loop below
+	for {
+		c.in.have = 0
+		if _, err := c.in.read(c); err != nil {
+			return
+		}
+	}
+}
+
+// farewell sends a close frame if the connection takes it at once, and bounds the time that the client has to hang
+// up. Only who owns the way out of the session may call it.
+func (c *wsConn) farewell(code uint16) {
+	if code == 0 {
+		c.kick()
+		return
+	}
+	frame := []byte{0x80 | byte(ws.OpClose), 0}
+	if code != closeNoStatus {
+		frame[1] = 2
+		frame = append(frame, byte(code>>8), byte(code))
+	}
+	c.SetDeadline(time.Now().Add(lingerTimeout)) //nolint:errcheck // a closed connection needs no bound
+	if c.raw == nil {
+		c.srv.spawn(func() { c.Write(frame) }) //nolint:errcheck // best effort
+		return
+	}
+	var op writeOp
+	if n, err := op.try(c.raw, frame); err != nil || n < len(frame) {
+		c.kick()
+	}
+}
+
+// kick makes the reader, and a writer that waits, give up at once.
+func (c *wsConn) kick() {
+	c.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // fails only where it is closed already
+}
+
+// readAll hands over what arrives until the connection or the session fails.
+func (c *wsConn) readAll() error {
+	if c.in.have > 0 {
+		if err := c.handOver(); err != nil {
+			return err
+		}
+	}
+	for {
+		n, err := c.in.read(c)
+		c.in.have += n
+		if n > 0 {
+			c.srv.stats.bytesIn.Add(uint64(n))
+			if err := c.handOver(); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// handOver handles the frames that are complete. One batch is one turn of the session's inbound lock.
+func (c *wsConn) handOver() error {
+	s := c.s
+	s.in.Lock()
+	s.busy.Store(true)
+	used, need, err := c.frames(c.in.buf[:c.in.have])
+	s.busy.Store(false)
+	s.in.Unlock()
+	if err != nil {
+		return err
+	}
+	c.in.have = copy(c.in.buf, c.in.buf[used:c.in.have])
+	switch {
+	case c.in.have == 0 && len(c.in.buf) > readBufferSize:
+		c.in.release()
+	case need > len(c.in.buf):
+		// A large frame: the buffer follows what has arrived, not what was promised.
+		c.in.buf = growBuffer(c.in.buf, c.in.have, min(need, 4*len(c.in.buf)))
+	}
+	return nil
+}
+
+// frames handles the complete frames of b. It returns how much of b they took, and the size of the frame
+// that is still incomplete, if that is known.
+func (c *wsConn) frames(b []byte) (used, need int, err error) {
+	for {
+		rest := b[used:]
+		c.header.Reset(rest)
+		h, err := ws.ReadHeaderBuffer(&c.header, c.scratch[:])
+		if err != nil {
+			if errors.Is(err, ws.ErrHeaderLengthMSB) || errors.Is(err, ws.ErrHeaderLengthUnexpected) {
+				return used, 0, &wsError{closeProtocolError, err.Error()}
+			}
+			return used, 0, nil // incomplete
+		}
+		if err := c.check(h); err != nil {
+			return used, 0, err
+		}
+		size := len(rest) - c.header.Len()
+		end := size + int(h.Length)
+		if len(rest) < end {
+			return used, end, nil
+		}
+		payload := rest[size:end:end]
+		ws.Cipher(payload, h.Mask, 0)
+		if err := c.frame(h, payload); err != nil {
+			return used, 0, err
+		}
+		used += end
+		if used == len(b) {
+			return used, 0, nil
+		}
+	}
+}
+
+// check refuses a frame by its header, before any of it is kept.
+func (c *wsConn) check(h ws.Header) error {
+	state := ws.StateServerSide
+	if c.deflate {
+		state |= ws.StateExtended
+	}
+	if c.inflight {
+		state |= ws.StateFragmented
+	}
+	if err := ws.CheckHeader(h, state); err != nil {
+		return &wsError{closeProtocolError, err.Error()}
+	}
+	if h.Rsv != 0 && (h.Rsv != 0b100 || h.OpCode.IsControl() || h.OpCode == ws.OpContinuation) {
+		return &wsError{closeProtocolError, "reserved bits are set"}
+	}
+	if h.Length > c.srv.opts.MaxPayload-int64(len(c.message)) && !h.OpCode.IsControl() {
+		return errTooBig
+	}
+	return nil
+}
+
+// frame handles one frame, unmasked.
+func (c *wsConn) frame(h ws.Header, payload []byte) error {
+	switch h.OpCode {
+	case ws.OpPing:
+		return c.pong(payload)
+	case ws.OpPong:
+		return nil
+	case ws.OpClose:
+		if len(payload) == 1 {
+			return errBadClose
+		}
+		if len(payload) >= 2 {
+			code, reason := ws.ParseCloseFrameData(payload)
+			if err := ws.CheckCloseFrameData(code, reason); err != nil {
+				return errBadClose
+			}
+		}
+		return errPeerClosed
+	case ws.OpText, ws.OpBinary:
+		c.opcode, c.deflated = h.OpCode, h.Rsv != 0
+		if h.Fin {
+			return c.deliver(payload)
+		}
+		c.inflight = true
+	}
+	c.message = append(c.message, payload...)
+	if !h.Fin {
+		return nil
+	}
+	message := c.message
+	c.message, c.inflight = nil, false
+	return c.deliver(message)
+}
+
+// deliver hands over one whole message.
+func (c *wsConn) deliver(message []byte) error {
+	if c.deflated {
+		plain, err := inflate(message, c.srv.opts.MaxPayload)
+		if err != nil {
+			return err
+		}
+		message = plain
+	}
+	if c.opcode == ws.OpBinary {
+		return c.handle(packet{kind: packetMessage, binary: true, data: message})
+	}
+	if !utf8.Valid(message) {
+		return errBadText
+	}
+	p, err := parsePacket(message)
+	if err != nil {
+		return err
+	}
+	return c.handle(p)
+}
+
+// pong answers a websocket ping, which is not Engine.IO's.
+func (c *wsConn) pong(payload []byte) error {
+	wire := make([]byte, 0, 2+len(payload))
+	wire = append(wire, 0x80|byte(ws.OpPong), byte(len(payload)))
+	wire = append(wire, payload...)
+	if c.probing != nil {
+		return c.writeNow(wire)
+	}
+	c.s.Send(&Frame{wire: wire, control: true, plain: true}) //nolint:errcheck // a session that can't take it is at its end
+	return nil
+}
+
+// writeNow writes from the reader's goroutine, on a connection that does not carry the session yet.
+func (c *wsConn) writeNow(wire []byte) error {
+	c.SetWriteDeadline(time.Now().Add(c.srv.opts.UpgradeTimeout)) //nolint:errcheck // the write fails if this does
+	if _, err := c.Write(wire); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(time.Time{})
+}
+
+// wireOf is what goes over this connection for a frame.
+func (c *wsConn) wireOf(f *Frame) []byte {
+	if c.deflate && !f.plain {
+		return f.deflate(c.srv.opts.PerMessageDeflate)
+	}
+	return f.wire
+}
