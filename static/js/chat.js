@@ -1,0 +1,197 @@
+// The chat over one connection: what /chat says, and what is said to it.
+
+import { $, formatSpan, h, setText } from "./dom.js";
+import { isShown, prepareImage } from "./images.js";
+
+const TYPING_LASTS = 4000;
+const TYPING_EVERY = 2000;
+const MOST_KNOWN = 1000;
+
+const newId = () => crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+
+export class Chat extends EventTarget {
+  #connection;
+  #messages;
+  #name;
+  #people = new Map();
+  #typing = new Map();
+  #known = new Set();
+  #waiting = new Map();
+  #limits = { text: 2000, image: 700_000 };
+  #typedAt = 0;
+  #kept = 0;
+
+  constructor(connection, messages, name) {
+    super();
+    this.#connection = connection;
+    this.#messages = messages;
+    this.#name = name;
+    const { socket } = connection;
+    socket.on("welcome", (hello) => this.#welcome(hello));
+    socket.on("joined", ({ name }) => this.#person(name, true, `${name} joined`));
+    socket.on("back", ({ name }) => this.#person(name, true, `${name} is back`));
+    socket.on("away", ({ name }) => this.#person(name, false, `${name} lost the connection`));
+    socket.on("left", ({ name }) => this.#gone(name));
+    socket.on("typing", ({ name, on }) => this.#types(name, on));
+    socket.on("message", (message) => this.#received(message));
+    socket.on("image", (message, data) => this.#received(message, data));
+    connection.addEventListener("change", (event) => this.#lineChanged(event.detail));
+  }
+
+  /** Forgets the screen's part of this chat. What was not sent yet is marked so. */
+  end() {
+    for (const item of [...this.#waiting.values()]) this.#refuse(item, "you left before it was sent");
+    for (const timer of this.#typing.values()) clearTimeout(timer);
+    this.#people.clear();
+    this.#typing.clear();
+    this.#showPeople();
+    this.#showTyping();
+  }
+
+  sendText(text) {
+    this.#typedAt = 0; // the message itself ends the typing for those who read it
+    this.#send({ text }, "message", [{ text }]);
+  }
+
+  async sendImage(file) {
+    let image;
+    try {
+      image = await prepareImage(file, this.#limits.image);
+    } catch (err) {
+      this.#messages.event(err.message, { tone: "bad" });
+      return;
+    }
+    this.#sendPrepared(image);
+  }
+
+  #sendPrepared(image) {
+    const blob = new Blob([image.data], { type: image.type });
+    this.#send({ image: { blob, name: image.name } }, "image", [{ name: image.name }, image.data], () => this.#sendPrepared(image));
+  }
+
+  // The id is made here and stays the same in every sending of this message: that is
+  // how the server, and every other window, knows a repetition.
+  #send(content, event, [meta, ...rest], resend = () => this.sendText(content.text)) {
+    const cid = newId();
+    this.#know(cid);
+    const handle = this.#messages.add({ ...content, from: this.#name, at: Date.now(), mine: true, state: "pending" });
+    const item = { cid, handle, resend, sentAt: performance.now() };
+    this.#waiting.set(cid, item);
+    this.#messages.pending(handle, this.#connection.state === "online");
+    this.dispatchEvent(new Event("said"));
+    this.#connection.socket.emit(event, { ...meta, cid }, ...rest, (err, answer) => {
+      if (!this.#waiting.has(cid)) return;
+      if (err) return this.#refuse(item, "the server never confirmed it");
+      if (answer?.error) return this.#refuse(item, answer.error.message);
+      this.#waiting.delete(cid);
+      this.#messages.settle(handle, { at: answer.at, rtt: performance.now() - item.sentAt, again: answer.duplicate });
+    });
+  }
+
+  #refuse(item, reason) {
+    this.#waiting.delete(item.cid);
+    this.#messages.fail(item.handle, reason, item.resend);
+  }
+
+  #received(message, data) {
+    if (this.#known.has(message.cid)) return;
+    this.#know(message.cid);
+    this.#types(message.from, false);
+    const kept = !this.#connection.live;
+    if (kept) this.#kept += 1;
+    const shown = { from: message.from, at: message.at, mine: message.from === this.#name, kept };
+    if (data === undefined) shown.text = String(message.text);
+    else if (isShown(message.type)) shown.image = { blob: new Blob([data], { type: message.type }), name: String(message.name || "image") };
+    else return;
+    this.#messages.add(shown);
+    this.dispatchEvent(new CustomEvent("heard", { detail: shown }));
+  }
+
+  #know(cid) {
+    this.#known.add(cid);
+    if (this.#known.size > MOST_KNOWN) this.#known.delete(this.#known.values().next().value);
+  }
+
+  // Who is here
+
+  #welcome({ name, people, limits }) {
+    this.#name = name;
+    Object.assign(this.#limits, limits);
+    this.#people = new Map(people.map((person) => [person.name, person.here]));
+    this.#showPeople();
+  }
+
+  #person(name, here, sentence) {
+    if (name === this.#name) return;
+    this.#people.set(name, here);
+    this.#showPeople();
+    this.#messages.event(sentence, { about: name });
+  }
+
+  #gone(name) {
+    this.#people.delete(name);
+    this.#types(name, false);
+    this.#showPeople();
+    this.#messages.event(`${name} left`, { about: name });
+  }
+
+  #showPeople() {
+    const names = [...this.#people.keys()].sort((a, b) => (b === this.#name) - (a === this.#name) || a.localeCompare(b));
+    $("people").replaceChildren(
+      ...names.map((name) => {
+        const here = this.#people.get(name);
+        return h("li", { "data-here": String(here), "data-name": name, class: name === this.#name ? "self" : null }, name, h("span", { class: "sr-only" }, name === this.#name ? " (you)" : here ? "" : " (connection lost)"));
+      }),
+    );
+    $("people").classList.toggle("stale", this.#connection.state !== "online");
+    $("alone").hidden = this.#people.size !== 1 || this.#connection.state !== "online";
+  }
+
+  // Typing: said at most every two seconds, believed for four.
+
+  typed() {
+    if (this.#connection.state !== "online" || Date.now() - this.#typedAt < TYPING_EVERY) return;
+    this.#typedAt = Date.now();
+    this.#connection.socket.volatile.emit("typing", true);
+  }
+
+  stoppedTyping() {
+    if (this.#typedAt === 0) return;
+    this.#typedAt = 0;
+    if (this.#connection.state === "online") this.#connection.socket.volatile.emit("typing", false);
+  }
+
+  #types(name, on) {
+    clearTimeout(this.#typing.get(name));
+    this.#typing.delete(name);
+    if (on) this.#typing.set(name, setTimeout(() => this.#types(name, false), TYPING_LASTS));
+    this.#showTyping();
+  }
+
+  #showTyping() {
+    const names = [...this.#typing.keys()];
+    const text = names.length === 0 ? "" : names.length > 3 ? "Several people are typing" : `${names.join(" and ")} ${names.length === 1 ? "is" : "are"} typing`;
+    setText($("typing"), text);
+  }
+
+  // What becomes of the connection is part of the conversation.
+
+  #lineChanged({ state, was }) {
+    for (const item of this.#waiting.values()) this.#messages.pending(item.handle, state === "online");
+    if (state === "online" && this.#connection.returning) {
+      const away = formatSpan(this.#connection.awayFor);
+      if (this.#connection.recovered) {
+        this.#messages.event(`Back after ${away}. ${this.#kept === 0 ? "Nothing was missed" : `${this.#kept === 1 ? "One message was" : `${this.#kept} messages were`} kept for you`}`, { tone: "good" });
+      } else {
+        this.#messages.event(`Back after ${away} as a new session. What was said meanwhile is not here`, { tone: "bad" });
+      }
+    } else if (was === "online" && (state === "cut" || state === "offline")) {
+      this.#messages.event(state === "cut" ? "The line was cut" : "You went offline", { tone: "break" });
+    }
+    if (state === "online" || was === "online") this.#kept = 0;
+    if (state !== "online") {
+      for (const name of [...this.#typing.keys()]) this.#types(name, false);
+    }
+    this.#showPeople();
+  }
+}
