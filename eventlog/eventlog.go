@@ -32,14 +32,27 @@ var (
 	ErrPosition = errors.New("not a log position")
 )
 
-// Record is an event to be appended.
+// Record is an event to be appended. What it refers to must not change after Submit.
 type Record struct {
 	// Rooms index the event: a reader of any of them sees it. None means everyone.
 	Rooms []string
 	// Except are rooms whose members are left out. The log keeps them; applying them is the reader's.
 	Except []string
-	// Data is the event itself, opaque to the log. It must not change after Submit.
+	// Data is the event itself, opaque to the log.
 	Data []byte
+}
+
+// Size is what a record counts for in Retention.MaxBytes and Stats.Bytes: its data and names, and an
+// allowance for the index row that each room costs and for the event's own key.
+func (r *Record) Size() int64 {
+	n := 32 + len(r.Data)
+	for _, room := range r.Rooms {
+		n += 16 + 2*len(room)
+	}
+	for _, room := range r.Except {
+		n += 2 + len(room)
+	}
+	return int64(n)
 }
 
 // Event is a Record as the log gives it back.
@@ -49,13 +62,14 @@ type Event struct {
 	Record
 }
 
-// KV is one entry of the state table.
+// KV is one entry of the state table. The value must not change after Submit.
 type KV struct {
 	Key   string
 	Value []byte
 }
 
-// Batch is one unit of change: all of it is kept or nothing, whenever the process dies.
+// Batch is one unit of change: all of it is kept or nothing, whenever the process dies. Deletes are
+// applied before puts, so that a key in both ends with its new value.
 type Batch struct {
 	Records []Record
 	Put     []KV
@@ -85,7 +99,8 @@ type Query struct {
 type Page struct {
 	Events []Event
 	// More says that events within the query are left over; go on from Next: After = Next, or in
-	// reverse Until = Next.
+	// reverse Until = Next. Without more, Next is up to where the query was answered: forward the
+	// sequence after which nothing has been looked at yet (a reader that goes on later asks from there).
 	More bool
 	Next uint64
 }
@@ -102,11 +117,14 @@ type Stats struct {
 }
 
 // Retention bounds what a log keeps; zero means no bound. Whatever is past any of them is trimmed,
-// oldest first, by a task of the log's own and when Trim is called.
+// oldest first, by a task of the log's own and when Trim is called. Between two runs of that task a log
+// may hold a sixteenth more. The state table is not trimmed.
 type Retention struct {
 	MaxAge    time.Duration
 	MaxEvents uint64
-	MaxBytes  int64
+	// MaxBytes counts Record.Size. A backend on a disk keeps somewhat less, so that with its index and
+	// write-ahead log it stays near the bound on disk too.
+	MaxBytes int64
 }
 
 // Log is one ordered, durable sequence of events with its state table. All methods may be called
@@ -135,8 +153,9 @@ type Log interface {
 
 	// Get returns the committed value under key, or ErrNotFound.
 	Get(ctx context.Context, key string) ([]byte, error)
-	// Scan calls f for the keys with the prefix, in byte order, from the key after `after` on, until f returns false.
-	// The value is only valid during the call.
+	// Scan calls f for the keys with the prefix, in byte order, from the first key after `after` on
+	// ("" for the first of all), until f returns false. The value is only valid during the call, which
+	// must not wait for a commit of the same log.
 	Scan(ctx context.Context, prefix, after string, f func(key string, value []byte) bool) error
 
 	// SetRetention replaces the bounds.
