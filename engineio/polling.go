@@ -18,6 +18,10 @@ import (
 // upgrade is under way.
 const noopPause = 100 * time.Millisecond
 
+// lastPollWait is how long the end of a session is put off when its client says goodbye and no poll of it
+// waits: one that was sent just before may be overtaken by the goodbye, and is owed an answer.
+const lastPollWait = 50 * time.Millisecond
+
 // pollWait is a GET that waits for packets.
 type pollWait struct{ ch chan struct{} }
 
@@ -43,6 +47,10 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	}
 	p := &pollWait{ch: make(chan struct{}, 1)}
 	s.poll = p
+	if s.pollCame != nil {
+		close(s.pollCame)
+		s.pollCame = nil
+	}
 	payload, compress, end, ok := s.pollAnswer(false)
 	for !ok {
 		var pause <-chan time.Time
@@ -145,6 +153,9 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		return walkPayload(body, s.srv.opts.MaxPacketsPerPayload, handle)
 	})
 	if err != nil {
+		if errors.Is(err, errClientClosed) {
+			s.awaitLastPoll(r)
+		}
 		s.fail(err)
 		if !errors.Is(err, errClientClosed) {
 			s.srv.refuse(w, r, CodeBadRequest, err.Error())
@@ -156,6 +167,25 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Length", "2")
 	s.srv.headers(h, r, false)
 	io.WriteString(w, "ok") //nolint:errcheck // a client that is gone is found by its next poll
+}
+
+// awaitLastPoll waits for a poll that was sent before the goodbye that overtook it.
+func (s *Session) awaitLastPoll(r *http.Request) {
+	s.mu.Lock()
+	if s.poll != nil || s.pollCame != nil || s.conn != nil {
+		s.mu.Unlock()
+		return
+	}
+	came := make(chan struct{})
+	s.pollCame = came
+	s.mu.Unlock()
+	timer := time.NewTimer(lastPollWait)
+	defer timer.Stop()
+	select {
+	case <-came:
+	case <-timer.C:
+	case <-r.Context().Done():
+	}
 }
 
 // readBody reads at most limit bytes. The buffer follows what arrives, not what was announced.

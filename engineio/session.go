@@ -59,16 +59,17 @@ type Session struct {
 
 	mu        sync.Mutex
 	state     sessionState
-	scheduled bool      // a flusher or a catching-up writer owns the queue's way out
-	opened    bool      // the handler made the receiver
-	early     Reason    // of an end that was asked for before that
-	stalled   bool      // the client does not take what is written
-	posting   bool      // a POST is being read
-	upgrading bool      // the probe of conn-to-be was answered
-	noops     uint8     // polls cut short for this upgrade
-	conn      *wsConn   // nil while polling
-	probe     *wsConn   // the connection that asks to take over
-	poll      *pollWait // the GET that waits
+	scheduled bool          // a flusher or a catching-up writer owns the queue's way out
+	opened    bool          // the handler made the receiver
+	early     Reason        // of an end that was asked for before that
+	stalled   bool          // the client does not take what is written
+	posting   bool          // a POST is being read
+	upgrading bool          // the probe of conn-to-be was answered
+	noops     uint8         // polls cut short for this upgrade
+	conn      *wsConn       // nil while polling
+	probe     *wsConn       // the connection that asks to take over
+	poll      *pollWait     // the GET that waits
+	pollCame  chan struct{} // closed when the next GET arrives; nil while nobody asks
 	post      *http.ResponseController
 	queue     []queued
 	first     [1]queued // backs queue while it is short
