@@ -31,6 +31,9 @@ export function buildApp(io, ledger) {
     io.of("/greeting").to("greeted").emit("hello", 3);
   });
 
+  // Everyone is in the room "crowd".
+  track(io.of("/crowd"), (socket) => socket.join("crowd"));
+
   track(io.of("/turned-away"), (socket) => socket.disconnect());
   track(io.of("/thrown-out"), (socket) => socket.disconnect(true));
 
