@@ -44,7 +44,7 @@ type Conn struct {
 
 // transport carries Engine.IO packets.
 type transport interface {
-	text(prefix byte, p []byte)
+	text(prefix string, p []byte)
 	binary(p []byte)
 	flush()
 	close()
@@ -68,7 +68,7 @@ func (l *Loop) Dial(t Transport, index int, h Handler) (*Conn, error) {
 
 // Send queues a Socket.IO packet in its text form. It leaves with the next Flush, or by itself when the call
 // comes from a Handler method of the same connection.
-func (c *Conn) Send(p []byte) { c.t.text('4', p) }
+func (c *Conn) Send(p []byte) { c.t.text("4", p) }
 
 // SendBinary queues an attachment; see Send.
 func (c *Conn) SendBinary(p []byte) { c.t.binary(p) }
@@ -97,7 +97,7 @@ func (c *Conn) packet(p []byte, now int64) error {
 		}
 		return c.accepted(p, now)
 	case '2':
-		c.t.text('3', p[1:])
+		c.t.text("3", p[1:])
 	case '0':
 		if err := c.t.engineOpen(p[1:]); err != nil {
 			return err

@@ -17,10 +17,10 @@ var (
 	errTooLong = errors.New("websocket: frame too long")
 )
 
-// appendFrame appends a final, masked frame: what a client has to send.
-func appendFrame(dst []byte, op ws.OpCode, payload []byte, mask uint32) []byte {
+// appendFrame appends a final, masked frame: what a client has to send. Its payload is the prefix and then p.
+func appendFrame(dst []byte, op ws.OpCode, prefix string, p []byte, mask [4]byte) []byte {
 	dst = append(dst, 0x80|byte(op))
-	switch n := len(payload); {
+	switch n := len(prefix) + len(p); {
 	case n < 126:
 		dst = append(dst, 0x80|byte(n))
 	case n < 1<<16:
@@ -30,12 +30,10 @@ func appendFrame(dst []byte, op ws.OpCode, payload []byte, mask uint32) []byte {
 		dst = append(dst, 0x80|127)
 		dst = binary.BigEndian.AppendUint64(dst, uint64(n))
 	}
-	var key [4]byte
-	binary.LittleEndian.PutUint32(key[:], mask)
-	dst = append(dst, key[:]...)
+	dst = append(dst, mask[:]...)
 	start := len(dst)
-	dst = append(dst, payload...)
-	ws.Cipher(dst[start:], key, 0)
+	dst = append(append(dst, prefix...), p...)
+	ws.Cipher(dst[start:], mask, 0)
 	return dst
 }
 

@@ -87,9 +87,9 @@ func (p *polling) pushed(body []byte, _ int64) error {
 	return nil
 }
 
-func (p *polling) text(prefix byte, b []byte) {
+func (p *polling) text(prefix string, b []byte) {
 	p.separate()
-	p.queue = append(p.queue, prefix)
+	p.queue = append(p.queue, prefix...)
 	p.queue = append(p.queue, b...)
 }
 

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -93,7 +92,7 @@ func (w *webSocket) frame(f frame, body []byte, now int64) error {
 			return w.message(w.op, w.partial, now)
 		}
 	case ws.OpPing:
-		w.append(ws.OpPong, body)
+		w.append(ws.OpPong, "", body)
 	case ws.OpPong:
 	case ws.OpClose:
 		return errors.New("websocket: closed by the server")
@@ -130,19 +129,13 @@ func (w *webSocket) upgrade(p []byte) (used int, err error) {
 
 func (w *webSocket) engineOpen([]byte) error { return nil }
 
-func (w *webSocket) text(prefix byte, p []byte) {
-	// The prefix and the payload are masked as one; a packet small enough is put together on the stack.
-	var small [512]byte
-	buf := append(small[:0], prefix)
-	w.append(ws.OpText, append(buf, p...))
-}
+func (w *webSocket) text(prefix string, p []byte) { w.append(ws.OpText, prefix, p) }
+func (w *webSocket) binary(p []byte)              { w.append(ws.OpBinary, "", p) }
 
-func (w *webSocket) binary(p []byte) { w.append(ws.OpBinary, p) }
-
-func (w *webSocket) append(op ws.OpCode, p []byte) {
-	var key [4]byte
-	w.sock.loop.rand.Read(key[:])
-	w.sock.out = appendFrame(w.sock.out, op, p, binary.LittleEndian.Uint32(key[:]))
+func (w *webSocket) append(op ws.OpCode, prefix string, p []byte) {
+	var mask [4]byte
+	w.sock.loop.rand.Read(mask[:])
+	w.sock.out = appendFrame(w.sock.out, op, prefix, p, mask)
 }
 
 func (w *webSocket) flush() { w.sock.flush() }

@@ -43,7 +43,7 @@ func All() []Peer {
 			run: []string{"node", "./server.mjs"},
 		},
 		{
-			Name: "holdfast", Recovery: "synced to disk", Polling: true, Rooms: true, Pprof: true,
+			Name: "holdfast", Polling: true, Rooms: true, Pprof: true,
 			tools: []string{"go"},
 			dir:   ".", build: [][]string{{"go", "build", "-o", "bench/out/bin/holdfast", "./bench/holdfast"}},
 			run: []string{"./bench/out/bin/holdfast"},
@@ -111,6 +111,7 @@ func (p Peer) Build(ctx context.Context, root string) error {
 	for _, c := range p.build {
 		cmd := exec.CommandContext(ctx, p.path(root, c[0]), c[1:]...)
 		cmd.Dir = filepath.Join(root, p.dir)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as the product is built
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w: %s", strings.Join(c[:min(2, len(c))], " "), err, lastLine(out))
 		}

@@ -4,6 +4,8 @@ package report
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -44,7 +46,7 @@ func (r *Report) Markdown() string {
 		}
 	}
 	b.WriteByte('\n')
-	writeTable(&b, r.rows())
+	b.WriteString(Table(r.rows(), 2))
 	b.WriteString(r.notes())
 	return b.String()
 }
@@ -91,6 +93,9 @@ func (r *Report) cell(scenarioName, peerName string, f scenario.Figure) (string,
 		return "–", false
 	}
 	cell := Number(v)
+	if f == scenario.Lost {
+		cell = count(v)
+	}
 	if ratio, ok := r.ratio(scenarioName, peerName, f); ok && peerName != peer.Baseline && f != scenario.Lost {
 		cell += fmt.Sprintf(" (%s)", times(ratio))
 	}
@@ -107,10 +112,10 @@ func (r *Report) notes() string {
 			}
 			f := r.Medians[s.Name][p.Name]
 			if n := f[scenario.Disordered]; n > 0 {
-				fmt.Fprintf(&b, "- %s, %s: %s out of order\n", p.Name, s.Name, Number(n))
+				fmt.Fprintf(&b, "- %s, %s: %s out of order\n", p.Name, s.Name, count(n))
 			}
 			if n := f[scenario.Dropped]; n > 0 {
-				fmt.Fprintf(&b, "- %s, %s: %s connections broke\n", p.Name, s.Name, Number(n))
+				fmt.Fprintf(&b, "- %s, %s: %s connections broke\n", p.Name, s.Name, count(n))
 			}
 			if f[scenario.GeneratorLoad] > 0.95 && f[scenario.ServerLoad] < 0.9 {
 				fmt.Fprintf(&b, "- %s, %s: the generator was the bottleneck (server at %.0f %% of its core)\n",
@@ -124,8 +129,10 @@ func (r *Report) notes() string {
 	return "\n" + b.String()
 }
 
-// writeTable writes rows as a Markdown table whose columns also line up as plain text.
-func writeTable(b *strings.Builder, rows [][]string) {
+// Table writes rows, the head first, as a Markdown table whose columns also line up as plain text. The first
+// labels columns are aligned left, the others right.
+func Table(rows [][]string, labels int) string {
+	var b strings.Builder
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, c := range row {
@@ -135,26 +142,32 @@ func writeTable(b *strings.Builder, rows [][]string) {
 	for n, row := range rows {
 		for i, c := range row {
 			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c))
-			if i < 2 {
-				fmt.Fprintf(b, "| %s%s ", c, pad)
+			if i < labels {
+				b.WriteString("| " + c + pad + " ")
 			} else {
-				fmt.Fprintf(b, "| %s%s ", pad, c)
+				b.WriteString("| " + pad + c + " ")
 			}
 		}
 		b.WriteString("|\n")
-		if n > 0 {
-			continue
+		if n == 0 {
+			b.WriteString(rule(widths, labels))
 		}
-		for i, w := range widths {
-			b.WriteString("| " + strings.Repeat("-", max(w-1, 1)))
-			if i < 2 {
-				b.WriteString("- ")
-			} else {
-				b.WriteString(": ")
-			}
-		}
-		b.WriteString("|\n")
 	}
+	return b.String()
+}
+
+// rule is the line below a table's head.
+func rule(widths []int, labels int) string {
+	var b strings.Builder
+	for i, w := range widths {
+		b.WriteString("| " + strings.Repeat("-", max(w-1, 1)))
+		if i < labels {
+			b.WriteString("- ")
+		} else {
+			b.WriteString(": ")
+		}
+	}
+	return b.String() + "|\n"
 }
 
 // Number formats a figure with three significant digits or more, and commas.
@@ -171,12 +184,19 @@ func Number(v float64) string {
 	case v < 100:
 		return fmt.Sprintf("%.1f", v)
 	}
-	s := fmt.Sprintf("%.0f", v)
+	return Count(int(math.Round(v)))
+}
+
+// Count formats a whole number of zero or more with commas.
+func Count(n int) string {
+	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
 }
+
+func count(v float64) string { return Count(int(math.Round(v))) }
 
 func times(v float64) string {
 	if v >= 10 {

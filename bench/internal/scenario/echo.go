@@ -108,7 +108,7 @@ func (e *echo) send(c *client.Conn, now int64) {
 		return
 	}
 	e.out = append(appendInt(append(e.out[:0], '2'), id), `["echo","`...)
-	e.out = appendStamp(e.out, uint32(id), 0, 0)[:len(e.out)+8]
+	e.out = appendHex(e.out, uint64(id), 8)
 	e.out = append(append(e.out, e.pad...), `"]`...)
 	c.Send(e.out)
 }

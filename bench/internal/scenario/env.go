@@ -54,11 +54,12 @@ type Scenario struct {
 	Run      func(*Env) (Figures, error)
 }
 
-// drainQuiet is how long nothing must arrive before what is still missing counts as lost, drainMost how long a
-// scenario waits at most.
+// drainQuiet is how long nothing must arrive before what is still missing counts as lost; drainMost and drainEach
+// for each missing message are how long a scenario waits at most.
 const (
 	drainQuiet = 2 * time.Second
 	drainMost  = 20 * time.Second
+	drainEach  = 50 * time.Microsecond
 )
 
 // window is a stretch of time under measurement.
@@ -109,8 +110,8 @@ func (e *Env) run(d time.Duration) error {
 // drain serves the connections until missing returns 0, or nothing has arrived for a while (missing no longer
 // falls).
 func (e *Env) drain(missing func() int) error {
-	end := e.Loop.Now() + int64(drainMost)
 	last, quiet := missing(), e.Loop.Now()
+	end := quiet + int64(drainMost) + int64(last)*int64(drainEach)
 	for last > 0 && e.Loop.Now() < end && e.Loop.Now()-quiet < int64(drainQuiet) {
 		if _, err := e.Loop.Run(e.Loop.Now()+int64(50*time.Millisecond), func() bool { return missing() <= 0 }); err != nil {
 			return err

@@ -13,18 +13,19 @@ const stampLen = 24
 // payloadLen is the size of a payload where a scenario says nothing else, in bytes: a short chat message.
 const payloadLen = 64
 
-const digits = "0123456789abcdef"
-
 // appendStamp appends a stamp, then padding up to size bytes in all.
 func appendStamp(dst []byte, number uint32, time int64, size int) []byte {
-	for shift := 28; shift >= 0; shift -= 4 {
-		dst = append(dst, digits[number>>shift&15])
-	}
-	for shift := 60; shift >= 0; shift -= 4 {
-		dst = append(dst, digits[uint64(time)>>shift&15])
-	}
+	dst = appendHex(dst, uint64(number), 8)
+	dst = appendHex(dst, uint64(time), 16)
 	for i := stampLen; i < size; i++ {
 		dst = append(dst, 'x')
+	}
+	return dst
+}
+
+func appendHex(dst []byte, v uint64, digits int) []byte {
+	for shift := 4 * (digits - 1); shift >= 0; shift -= 4 {
+		dst = append(dst, "0123456789abcdef"[v>>shift&15])
 	}
 	return dst
 }
