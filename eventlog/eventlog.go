@@ -22,6 +22,9 @@ var (
 	// ErrFull says that the store has no room left: nothing of the batch was kept. It heals by itself
 	// once there is room again.
 	ErrFull = errors.New("event log is full")
+	// ErrWrite says that the store could not be written for another reason than room: nothing of the batch
+	// was kept. The store tries again by itself.
+	ErrWrite = errors.New("event log cannot be written")
 	// ErrTrimmed says that events after the asked position are no longer held.
 	ErrTrimmed = errors.New("event log no longer holds that position")
 	// ErrCorrupt says that the store is damaged; the error wrapped around it names the file.
@@ -113,7 +116,7 @@ type Stats struct {
 	Appends     uint64
 	Commits     uint64 // groups committed: Appends/Commits is the mean group
 	Failures    uint64
-	Full        bool // the last commit failed for want of room
+	Full        bool // no appends are taken for want of room
 }
 
 // Retention bounds what a log keeps; zero means no bound. Whatever is past any of them is trimmed,
@@ -131,7 +134,8 @@ type Retention struct {
 // concurrently. Events become visible to Read only once they are committed, and then all events
 // before them are visible too.
 type Log interface {
-	// Epoch identifies this incarnation of the log. It is never zero.
+	// Epoch identifies this incarnation of the log. It is never zero. A log that is not durable gets a new
+	// one, even while it is open, when it lost events that were committed; ask for it with every position.
 	Epoch() uint64
 	// Head is the sequence of the newest committed event, 0 before the first.
 	Head() uint64
@@ -163,7 +167,8 @@ type Log interface {
 	// Trim applies the bounds now.
 	Trim(ctx context.Context) error
 
-	// Err is nil while the log takes appends, else why it does not (ErrFull until there is room again).
+	// Err is nil while the log takes appends, else why it does not (ErrFull until there is room again,
+	// ErrWrite until writing works again, ErrClosed).
 	Err() error
 	Stats() Stats
 	// Close commits what was submitted, then closes.

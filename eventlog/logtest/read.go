@@ -189,7 +189,10 @@ func testReadBeyondHead(t *testing.T, b Backend) {
 	}
 	fill(t, l, 3)
 	for _, q := range []eventlog.Query{
-		{After: 3}, {After: 4}, {After: math.MaxUint64}, {After: math.MaxUint64 - 1, Rooms: []string{"x"}},
+		{After: 3},
+		{After: 4},
+		{After: math.MaxUint64},
+		{After: math.MaxUint64 - 1, Rooms: []string{"x"}},
 		{After: math.MaxUint64, Reverse: true},
 	} {
 		if p, err := l.Read(t.Context(), q); err != nil || len(p.Events) != 0 || p.More {

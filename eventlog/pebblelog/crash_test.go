@@ -1,0 +1,5 @@
+package pebblelog
+
+const crashDirVar = "HOLDFAST_TEST_CRASH_DIR"
+
+func crashChild(string) {}

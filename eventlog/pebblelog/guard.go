@@ -1,0 +1,368 @@
+package pebblelog
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// guard is the file system that one opening of the database sees. Pebble takes a failed write to its
+// write-ahead log or manifest for the end: it panics or calls Fatalf. The guard keeps it from that.
+//
+// At the first such failure it freezes: from then on nothing changes on disk any more. Writes to those
+// files, renames and removals are answered as if done; new tables fail, which Pebble can take. The disk
+// is left as a crash at that moment would leave it, the database in memory can still be read and closed,
+// and another one, with a new guard, can be opened once writing works again.
+//
+// Whoever commits must look at lost after every commit, before it is acknowledged.
+type guard struct {
+	vfs.FS
+
+	frozen atomic.Bool
+	// lost counts writes and syncs of write-ahead logs that were answered as if done.
+	lost atomic.Uint64
+
+	mu     sync.Mutex
+	cause  error                // of the freeze
+	logs   map[string]*logState // write-ahead logs written since the guard was made, by name
+	opened string               // the file opened last, which an error that names none is most likely about
+
+	onFreeze func(error)   // called once, with no lock held
+	closing  chan struct{} // closed when the database is about to be closed
+}
+
+// logState is how far a write-ahead log was written and synced, in bytes.
+type logState struct {
+	written, synced int64
+}
+
+// errFrozen is what tables fail with after the freeze.
+var errFrozen = errors.New("the store's files are frozen")
+
+func newGuard(fs vfs.FS, onFreeze func(error)) *guard {
+	return &guard{FS: fs, logs: make(map[string]*logState), onFreeze: onFreeze, closing: make(chan struct{})}
+}
+
+// freeze ends all changes on disk.
+func (g *guard) freeze(cause error) {
+	g.mu.Lock()
+	if g.frozen.Load() {
+		g.mu.Unlock()
+		return
+	}
+	g.cause = cause
+	g.frozen.Store(true)
+	g.mu.Unlock()
+	if g.onFreeze != nil {
+		g.onFreeze(cause)
+	}
+}
+
+// err is why the guard is frozen, or nil.
+func (g *guard) err() error {
+	if !g.frozen.Load() {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.cause
+}
+
+// unsynced returns the write-ahead logs that were written further than they were synced, with the length
+// up to which they were. What lies behind it was never acknowledged.
+func (g *guard) unsynced() map[string]int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m := make(map[string]int64)
+	for name, l := range g.logs {
+		if l.written > l.synced {
+			m[name] = l.synced
+		}
+	}
+	return m
+}
+
+func (g *guard) lastOpened() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.opened
+}
+
+// tableError slows down what Pebble tries again at once: flushes and compactions.
+func (g *guard) tableError(err error) error {
+	if err == nil {
+		return nil
+	}
+	t := time.NewTimer(250 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-g.closing:
+	}
+	return err
+}
+
+func isTable(name string) bool {
+	return strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".blob")
+}
+
+func isWAL(name string) bool { return strings.HasSuffix(name, ".log") }
+
+// change runs a change of the directory or of a file that is no table: once frozen it is answered as if
+// done, and its failure freezes.
+func (g *guard) change(f func() error) error {
+	if g.frozen.Load() {
+		return nil
+	}
+	if err := f(); err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return err // not the disk's fault; Pebble handles it
+		}
+		g.freeze(err)
+	}
+	return nil
+}
+
+func (g *guard) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return g.create(name, func() (vfs.File, error) { return g.FS.Create(name, c) })
+}
+
+func (g *guard) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return g.create(newname, func() (vfs.File, error) { return g.FS.ReuseForWrite(oldname, newname, c) })
+}
+
+func (g *guard) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	return g.create(name, func() (vfs.File, error) { return g.FS.OpenReadWrite(name, c, opts...) })
+}
+
+func (g *guard) create(name string, f func() (vfs.File, error)) (vfs.File, error) {
+	if isTable(name) {
+		if g.frozen.Load() {
+			return nil, g.tableError(errFrozen)
+		}
+		file, err := f()
+		if err != nil {
+			return nil, g.tableError(err)
+		}
+		return &guardedTable{File: file, g: g}, nil
+	}
+	if !g.frozen.Load() {
+		file, err := f()
+		if err == nil {
+			return g.wrap(name, file), nil
+		}
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+		g.freeze(err)
+	}
+	return g.wrap(name, frozenFile{name: name}), nil
+}
+
+func (g *guard) wrap(name string, file vfs.File) vfs.File {
+	f := &guardedFile{File: file, g: g}
+	if isWAL(name) {
+		f.wal = &logState{}
+		g.mu.Lock()
+		g.logs[name] = f.wal
+		g.mu.Unlock()
+	}
+	return f
+}
+
+func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	g.mu.Lock()
+	g.opened = name
+	g.mu.Unlock()
+	return g.FS.Open(name, opts...)
+}
+
+func (g *guard) OpenDir(name string) (vfs.File, error) {
+	file, err := g.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &guardedFile{File: file, g: g}, nil
+}
+
+func (g *guard) Link(oldname, newname string) error {
+	return g.change(func() error { return g.FS.Link(oldname, newname) })
+}
+
+func (g *guard) Remove(name string) error {
+	return g.change(func() error {
+		err := g.FS.Remove(name)
+		if err == nil && isWAL(name) {
+			g.mu.Lock()
+			delete(g.logs, name)
+			g.mu.Unlock()
+		}
+		return err
+	})
+}
+
+func (g *guard) RemoveAll(name string) error {
+	return g.change(func() error { return g.FS.RemoveAll(name) })
+}
+
+func (g *guard) Rename(oldname, newname string) error {
+	return g.change(func() error { return g.FS.Rename(oldname, newname) })
+}
+
+func (g *guard) MkdirAll(dir string, perm os.FileMode) error {
+	return g.change(func() error { return g.FS.MkdirAll(dir, perm) })
+}
+
+func (g *guard) Unwrap() vfs.FS { return g.FS }
+
+// guardedFile is a file whose loss the database can't take: a write-ahead log, a manifest, a marker, the
+// directory. Write and Sync of one file are never called at once.
+type guardedFile struct {
+	vfs.File
+	g   *guard
+	wal *logState // nil for other files
+}
+
+func (f *guardedFile) do(write int, op func() error) {
+	if !f.g.frozen.Load() {
+		err := op()
+		if err == nil {
+			if f.wal != nil {
+				f.g.mu.Lock()
+				f.wal.written += int64(write)
+				if write == 0 {
+					f.wal.synced = f.wal.written
+				}
+				f.g.mu.Unlock()
+			}
+			return
+		}
+		if f.wal != nil {
+			f.g.lost.Add(1) // before the freeze is seen
+			f.g.mu.Lock()
+			f.wal.written += int64(write) // perhaps; it was not acknowledged
+			if write == 0 {
+				f.wal.written++ // what is behind the last sync may or may not be there
+			}
+			f.g.mu.Unlock()
+		}
+		f.g.freeze(err)
+		return
+	}
+	if f.wal != nil {
+		f.g.lost.Add(1)
+	}
+}
+
+func (f *guardedFile) Write(p []byte) (int, error) {
+	f.do(len(p), func() error {
+		n, err := f.File.Write(p)
+		if err == nil && n < len(p) {
+			err = io.ErrShortWrite
+		}
+		return err
+	})
+	return len(p), nil
+}
+
+func (f *guardedFile) WriteAt(p []byte, off int64) (int, error) {
+	f.do(len(p), func() error { _, err := f.File.WriteAt(p, off); return err })
+	return len(p), nil
+}
+
+func (f *guardedFile) Sync() error {
+	f.do(0, f.File.Sync)
+	return nil
+}
+
+func (f *guardedFile) SyncData() error {
+	f.do(0, f.File.SyncData)
+	return nil
+}
+
+// SyncTo only asks for an early start of writing; the sync that counts comes later and reports.
+func (f *guardedFile) SyncTo(length int64) (bool, error) {
+	if f.g.frozen.Load() {
+		return false, nil
+	}
+	_, err := f.File.SyncTo(length)
+	if err != nil {
+		f.g.freeze(err)
+	}
+	return false, nil
+}
+
+// Preallocate is a help, not a need: without room for it the write itself will tell.
+func (f *guardedFile) Preallocate(offset, length int64) error {
+	if !f.g.frozen.Load() {
+		_ = f.File.Preallocate(offset, length)
+	}
+	return nil
+}
+
+// guardedTable is a table being written: its failure is Pebble's to handle.
+type guardedTable struct {
+	vfs.File
+	g *guard
+}
+
+func (f *guardedTable) Write(p []byte) (int, error) {
+	if f.g.frozen.Load() {
+		return 0, f.g.tableError(errFrozen)
+	}
+	n, err := f.File.Write(p)
+	return n, f.g.tableError(err)
+}
+
+func (f *guardedTable) Sync() error {
+	if f.g.frozen.Load() {
+		return f.g.tableError(errFrozen)
+	}
+	return f.g.tableError(f.File.Sync())
+}
+
+func (f *guardedTable) SyncData() error {
+	if f.g.frozen.Load() {
+		return f.g.tableError(errFrozen)
+	}
+	return f.g.tableError(f.File.SyncData())
+}
+
+// frozenFile stands for a file that was to be created after the freeze.
+type frozenFile struct{ name string }
+
+func (f frozenFile) Close() error                           { return nil }
+func (f frozenFile) Read([]byte) (int, error)               { return 0, io.EOF }
+func (f frozenFile) ReadAt([]byte, int64) (int, error)      { return 0, io.EOF }
+func (f frozenFile) Write(p []byte) (int, error)            { return len(p), nil }
+func (f frozenFile) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
+func (f frozenFile) Preallocate(_, _ int64) error           { return nil }
+func (f frozenFile) Sync() error                            { return nil }
+func (f frozenFile) SyncTo(int64) (bool, error)             { return false, nil }
+func (f frozenFile) SyncData() error                        { return nil }
+func (f frozenFile) Prefetch(_, _ int64) error              { return nil }
+func (f frozenFile) Fd() uintptr                            { return vfs.InvalidFd }
+func (f frozenFile) Stat() (vfs.FileInfo, error)            { return frozenInfo(f), nil }
+
+type frozenInfo struct{ name string }
+
+func (i frozenInfo) Name() string           { return filepath.Base(i.name) }
+func (i frozenInfo) Size() int64            { return 0 }
+func (i frozenInfo) Mode() os.FileMode      { return 0o644 }
+func (i frozenInfo) ModTime() time.Time     { return time.Time{} }
+func (i frozenInfo) IsDir() bool            { return false }
+func (i frozenInfo) Sys() any               { return nil }
+func (i frozenInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }
+
+// isFull says whether an error is for want of room.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}

@@ -1,0 +1,195 @@
+package pebblelog
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"holdfast/eventlog"
+)
+
+// health is whether the store takes appends. Only the committer changes it.
+type health struct {
+	mu  sync.Mutex
+	err error // nil, or wraps ErrFull or ErrWrite
+
+	timer *time.Timer // fires when it is time to look whether the store can be healed
+	pause time.Duration
+	since time.Time
+	avail uint64 // free bytes when it was last looked
+	floor uint64 // bytes to be left free
+}
+
+// Err implements eventlog.Store.
+func (s *Store) Err() error {
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return eventlog.ErrClosed
+	}
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	return s.health.err
+}
+
+// look asks the file system for room. Without an answer there is no bound.
+func (s *Store) look() {
+	h := &s.health
+	h.avail, h.floor = 1<<62, 0
+	if s.opts.Reserve < 0 {
+		return
+	}
+	u, err := s.opts.fs.GetDiskUsage(s.dir)
+	if err != nil {
+		return
+	}
+	h.avail = u.AvailBytes
+	if h.floor = uint64(s.opts.Reserve); h.floor == 0 {
+		h.floor = min(defaultReserve, u.TotalBytes/8)
+	}
+}
+
+// admit returns why batches are refused, or nil.
+func (s *Store) admit() error {
+	if err := s.noticeFreeze(); err != nil {
+		return err
+	}
+	s.look()
+	h := &s.health
+	floor := h.floor
+	if h.err != nil {
+		floor += floor / 8 // so that it doesn't go on and off
+	}
+	if h.avail < floor {
+		return s.setHealth(fmt.Errorf("%w: %d MB free of the %d MB to be left", eventlog.ErrFull, h.avail>>20, floor>>20))
+	}
+	return s.setHealth(nil)
+}
+
+// canFree says whether there is room enough for writes that make room.
+func (s *Store) canFree() bool {
+	return s.db != nil && !s.guard.frozen.Load() && s.health.avail >= s.health.floor/4
+}
+
+// noticeFreeze makes a freeze of the store's files its health, and returns it.
+func (s *Store) noticeFreeze() error {
+	cause := s.guard.err()
+	if cause == nil {
+		return nil
+	}
+	s.health.mu.Lock()
+	err := s.health.err
+	s.health.mu.Unlock()
+	if err != nil && s.health.pause > 0 {
+		return err // known
+	}
+	if isFull(cause) {
+		return s.setHealth(fmt.Errorf("%w: %w", eventlog.ErrFull, cause))
+	}
+	return s.setHealth(fmt.Errorf("%w: %w", eventlog.ErrWrite, cause))
+}
+
+// setHealth records a change, tells the log of it, and has the committer look again while the store is ill.
+func (s *Store) setHealth(err error) error {
+	h := &s.health
+	h.mu.Lock()
+	was := h.err
+	h.err = err
+	h.mu.Unlock()
+	switch {
+	case err != nil && was == nil:
+		h.since = time.Now()
+		h.pause = s.opts.retryAfter
+		h.timer.Reset(h.pause)
+		s.opts.Logger.Error().Err(err).Str("dir", s.dir).Msg("event store takes no appends")
+	case err == nil && was != nil:
+		h.timer.Stop()
+		h.pause = 0
+		s.opts.Logger.Info().Str("dir", s.dir).Dur("after", time.Since(h.since)).Msg("event store takes appends again")
+	}
+	return err
+}
+
+// heal looks whether the store can take appends again, and opens the database anew where its files are
+// frozen.
+func (s *Store) heal() {
+	h := &s.health
+	if s.guard.frozen.Load() || s.db == nil {
+		if err := s.noticeFreeze(); err == nil {
+			return
+		}
+		if err := s.reopen(); err != nil {
+			h.pause = min(2*h.pause, maxRetry)
+			h.timer.Reset(h.pause)
+			return
+		}
+	}
+	if s.admit() != nil {
+		h.timer.Reset(h.pause)
+	}
+}
+
+// reopen puts a new database in the place of one whose files are frozen.
+func (s *Store) reopen() error {
+	s.look()
+	if h := &s.health; h.avail < h.floor+h.floor/8 {
+		return eventlog.ErrFull
+	}
+	if s.db != nil {
+		s.views.withdraw(nil)
+		if err := s.closeDB(); err != nil {
+			s.opts.Logger.Warn().Err(err).Msg("close the frozen event store")
+		}
+		s.truncate = s.guard.unsynced()
+	}
+	err := s.tryReopen()
+	if err != nil {
+		if s.db == nil {
+			s.guard.freeze(err) // the new database's, if it came so far
+		}
+		s.opts.Logger.Error().Err(err).Str("dir", s.dir).Msg("event store does not open again")
+		s.views.withdraw(fmt.Errorf("%w: %w", eventlog.ErrWrite, err))
+	}
+	return err
+}
+
+func (s *Store) tryReopen() error {
+	if !s.opts.NoSync {
+		// What was written and not synced was answered with an error: it must not come back.
+		for name, length := range s.truncate {
+			if err := truncate(s.opts.fs, name, length); err != nil {
+				return err
+			}
+			delete(s.truncate, name)
+		}
+	}
+	if err := s.openDB(); err != nil {
+		return err
+	}
+	if err := s.reload(); err != nil {
+		return errors.Join(err, s.closeDB())
+	}
+	return nil
+}
+
+// reload has the open logs read their rows from the new database.
+func (s *Store) reload() error {
+	if err := s.afterOpen(); err != nil {
+		return err
+	}
+	snap := s.db.NewSnapshot()
+	for _, l := range s.openLogs() {
+		head := l.head.Load()
+		if err := l.load(snap); err != nil {
+			return errors.Join(err, snap.Close())
+		}
+		if now := l.head.Load(); now < head && !s.opts.NoSync {
+			err := fmt.Errorf("%w: log %q ends with event %d, committed was %d", eventlog.ErrCorrupt, l.name, now, head)
+			return errors.Join(err, snap.Close())
+		}
+	}
+	s.views.publish(snap)
+	return nil
+}
