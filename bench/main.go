@@ -1,7 +1,7 @@
 //go:build linux
 
 // Command bench puts the same loads on Holdfast and on other Socket.IO servers, one after another, and prints
-// what each costs. docs/benchmarks.md says how to read it.
+// what each costs. bench/README.md says how to read it.
 package main
 
 import (
@@ -17,8 +17,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -28,6 +28,9 @@ type runner struct {
 	coresNote string
 }
 
+// quiet is longer than any server here pauses by itself.
+const quiet = 2 * time.Second
+
 var errNoRoot = errors.New("run it inside the repository")
 
 func newRunner(ctx context.Context, o options) (*runner, error) {
@@ -178,7 +181,7 @@ func (r *runner) once(ctx context.Context, p peer.Peer, s scenario.Scenario) (sc
 		return nil, err
 	}
 	defer loop.Close()
-	env := &scenario.Env{Loop: loop, Server: server, Warm: r.warm, Measure: r.measure}
+	env := &scenario.Env{Loop: loop, Server: server, Warm: r.warm, Measure: r.measure, Quiet: quiet}
 	if !profiled {
 		return s.Run(env)
 	}

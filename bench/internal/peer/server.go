@@ -21,7 +21,6 @@ type Server struct {
 
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when the process has ended
-	err    error         // its exit, valid after exited
 	log    string
 	data   string
 }
@@ -75,7 +74,7 @@ func (p Peer) Start(ctx context.Context, o StartOptions) (*Server, error) {
 		return nil, fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	go func() {
-		s.err = s.cmd.Wait()
+		s.cmd.Wait()
 		close(s.exited)
 	}()
 	if err := s.await(ctx); err != nil {
@@ -132,9 +131,9 @@ func (s *Server) Died() error {
 	}
 	out, err := os.ReadFile(s.log)
 	if err != nil {
-		return fmt.Errorf("%w (%v)", ErrServerDied, s.err)
+		return fmt.Errorf("%w (%v)", ErrServerDied, s.cmd.ProcessState)
 	}
-	return fmt.Errorf("%w (%v): %s", ErrServerDied, s.err, lastLine(out))
+	return fmt.Errorf("%w (%v): %s", ErrServerDied, s.cmd.ProcessState, lastLine(out))
 }
 
 // Stop ends the server at once and removes its data.

@@ -33,12 +33,20 @@ const (
 // Figures holds what one run of a scenario gave.
 type Figures map[Figure]float64
 
+// Server is what a scenario wants to know of the process under load; peer.Server is one.
+type Server interface {
+	CPU() (time.Duration, error) // used so far
+	ResidentKB() (int64, error)  // in units of 1,024 bytes
+	Died() error                 // not nil once the process has ended
+}
+
 // Env is what a scenario runs in.
 type Env struct {
 	Loop    *client.Loop
-	Server  *peer.Server
+	Server  Server
 	Warm    time.Duration // load before the measurement begins
 	Measure time.Duration // load that is measured
+	Quiet   time.Duration // how long nothing must arrive before what is missing counts as lost
 	// Started is called when a measurement begins.
 	Started func()
 }
@@ -54,12 +62,10 @@ type Scenario struct {
 	Run      func(*Env) (Figures, error)
 }
 
-// drainQuiet is how long nothing must arrive before what is still missing counts as lost; drainMost and drainEach
-// for each missing message are how long a scenario waits at most.
+// drainMost, and drainEach for each missing message, are how long a scenario waits at most for what hasn't arrived.
 const (
-	drainQuiet = 2 * time.Second
-	drainMost  = 20 * time.Second
-	drainEach  = 50 * time.Microsecond
+	drainMost = 20 * time.Second
+	drainEach = 50 * time.Microsecond
 )
 
 // window is a stretch of time under measurement.
@@ -112,7 +118,7 @@ func (e *Env) run(d time.Duration) error {
 func (e *Env) drain(missing func() int) error {
 	last, quiet := missing(), e.Loop.Now()
 	end := quiet + int64(drainMost) + int64(last)*int64(drainEach)
-	for last > 0 && e.Loop.Now() < end && e.Loop.Now()-quiet < int64(drainQuiet) {
+	for last > 0 && e.Loop.Now() < end && e.Loop.Now()-quiet < int64(e.Quiet) {
 		if _, err := e.Loop.Run(e.Loop.Now()+int64(50*time.Millisecond), func() bool { return missing() <= 0 }); err != nil {
 			return err
 		}
