@@ -34,7 +34,7 @@ export class Chat extends EventTarget {
     socket.on("left", ({ name }) => this.#gone(name));
     socket.on("typing", ({ name, on }) => this.#types(name, on));
     socket.on("message", (message) => this.#received(message));
-    socket.on("image", (message, data) => this.#received(message, data));
+    socket.on("image", (message) => this.#received(message));
     connection.addEventListener("change", (event) => this.#lineChanged(event.detail));
   }
 
@@ -50,7 +50,7 @@ export class Chat extends EventTarget {
 
   sendText(text) {
     this.#typedAt = 0; // the message itself ends the typing for those who read it
-    this.#send({ text }, "message", [{ text }]);
+    this.#send({ text }, "message", { text });
   }
 
   async sendImage(file) {
@@ -66,12 +66,12 @@ export class Chat extends EventTarget {
 
   #sendPrepared(image) {
     const blob = new Blob([image.data], { type: image.type });
-    this.#send({ image: { blob, name: image.name } }, "image", [{ name: image.name }, image.data], () => this.#sendPrepared(image));
+    this.#send({ image: { blob, name: image.name } }, "image", { name: image.name, data: image.data }, () => this.#sendPrepared(image));
   }
 
   // The id is made here and stays the same in every sending of this message: that is
   // how the server, and every other window, knows a repetition.
-  #send(content, event, [meta, ...rest], resend = () => this.sendText(content.text)) {
+  #send(content, event, body, resend = () => this.sendText(content.text)) {
     const cid = newId();
     this.#know(cid);
     const handle = this.#messages.add({ ...content, from: this.#name, at: Date.now(), mine: true, state: "pending" });
@@ -79,7 +79,7 @@ export class Chat extends EventTarget {
     this.#waiting.set(cid, item);
     this.#messages.pending(handle, this.#connection.state === "online");
     this.dispatchEvent(new Event("said"));
-    this.#connection.socket.emit(event, { ...meta, cid }, ...rest, (err, answer) => {
+    this.#connection.socket.emit(event, { ...body, cid }, (err, answer) => {
       if (!this.#waiting.has(cid)) return;
       if (err) return this.#refuse(item, "the server never confirmed it");
       if (answer?.error) return this.#refuse(item, answer.error.message);
@@ -93,15 +93,15 @@ export class Chat extends EventTarget {
     this.#messages.fail(item.handle, reason, item.resend);
   }
 
-  #received(message, data) {
+  #received(message) {
     if (this.#known.has(message.cid)) return;
     this.#know(message.cid);
     this.#types(message.from, false);
     const kept = !this.#connection.live;
     if (kept) this.#kept += 1;
     const shown = { from: message.from, at: message.at, mine: message.from === this.#name, kept };
-    if (data === undefined) shown.text = String(message.text);
-    else if (isShown(message.type)) shown.image = { blob: new Blob([data], { type: message.type }), name: String(message.name || "image") };
+    if (message.data === undefined) shown.text = String(message.text);
+    else if (isShown(message.type)) shown.image = { blob: new Blob([message.data], { type: message.type }), name: String(message.name || "image") };
     else return;
     this.#messages.add(shown);
     this.dispatchEvent(new CustomEvent("heard", { detail: shown }));

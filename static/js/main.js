@@ -22,6 +22,7 @@ let client = null;
 let connection = null;
 let chat = null;
 let unread = 0;
+let wanted = null;
 
 // Per window, so that two windows are two people; the key lets this window, and no
 // other, have its name back after a lost connection or a reload.
@@ -145,6 +146,12 @@ $("leave").addEventListener("click", () => {
   messages.clear();
   $("name").focus();
 });
+// A window that closes has left; without this it would only be away. Should the browser
+// bring it back as it was, it begins anew.
+window.addEventListener("pagehide", () => connection?.close());
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
 window.addEventListener("online", () => {
   if (connection && (connection.state === "gone" || connection.state === "cut")) connection.resume();
 });
@@ -157,7 +164,10 @@ $("join").addEventListener("submit", (event) => {
   if (!name) {
     setText($("join-error"), "A name is needed.");
     $("name").focus();
-  } else if (client && $("join").getAttribute("aria-busy") !== "true") {
+  } else if (!client) {
+    wanted = name; // asked for before the client script was there: start() goes on with it
+    $("join").setAttribute("aria-busy", "true");
+  } else if ($("join").getAttribute("aria-busy") !== "true") {
     join(name);
   }
 });
@@ -265,11 +275,13 @@ async function start() {
     unavailable(err.missing);
     return;
   }
-  $("name").value = remembered.get("name") ?? SUGGESTIONS[Math.floor(Math.random() * SUGGESTIONS.length)];
+  wanted ??= remembered.get("name");
   stop();
-  if (remembered.get("name")) {
-    join(remembered.get("name"));
-  } else {
+  if (wanted) {
+    $("name").value = wanted;
+    join(wanted);
+  } else if ($("name").value === "") {
+    $("name").value = SUGGESTIONS[Math.floor(Math.random() * SUGGESTIONS.length)];
     $("name").focus();
     $("name").select();
   }

@@ -1,0 +1,23 @@
+package namespaces
+
+import (
+	"holdfast/handlers"
+	"holdfast/socketio"
+)
+
+// root is the namespace that a client gets without asking for one: anyone may connect, join rooms and
+// publish to them.
+//
+//	echo(...args)                  ack gets the arguments; without an ack, echo is emitted back
+//	join(room), leave(room)        ack {ok: true}
+//	publish(room, event, ...args)  event(...args) to everyone in room; ack {ok: true}
+func root(n *socketio.Namespace, d Deps) {
+	rooms := handlers.DefaultRoomLimits
+
+	n.On("echo", handlers.Echo)
+	socketio.Handle(n, "join", rooms.Join)
+	socketio.Handle(n, "leave", rooms.Leave)
+	n.On("publish", rooms.Publish)
+
+	logErrors(n, d.Logger)
+}
