@@ -21,6 +21,8 @@ func main() {
 	port := flag.Int("port", 3000, "port to listen on")
 	recovery := flag.Bool("recovery", false, "connection state recovery, in memory")
 	flag.String("data", "", "unused: recovery is in memory")
+	compare := flag.Bool("compare", false, "serve the cases under ../compare too")
+	ping := flag.Duration("ping", 0, "heartbeat interval and timeout; 0: the library's")
 	version := flag.Bool("version", false, "print what this is")
 	flag.Parse()
 	if *version {
@@ -31,11 +33,18 @@ func main() {
 	if *recovery {
 		opts.SetConnectionStateRecovery(&socket.ConnectionStateRecovery{})
 	}
+	if *ping > 0 {
+		opts.SetPingInterval(*ping)
+		opts.SetPingTimeout(*ping)
+	}
 	io := socket.NewServer(nil, nil)
 	mux := http.NewServeMux()
 	mux.Handle("/socket.io/", io.ServeHandler(opts))
 	if err := io.On("connection", func(clients ...any) { connected(io, clients[0].(*socket.Socket)) }); err != nil {
 		log.Fatal(err)
+	}
+	if *compare {
+		serveComparison(io)
 	}
 	log.Fatal(http.ListenAndServe(net.JoinHostPort(*host, strconv.Itoa(*port)), mux))
 }
