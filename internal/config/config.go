@@ -56,7 +56,7 @@ type Cookie struct {
 
 // CORS says which foreign origins may use the endpoint.
 type CORS struct {
-	Origins        []string      `yaml:"origins" reload:"yes" doc:"Origins such as https://example.com, or \"*\" for any; empty: no CORS headers, only pages of this server."`
+	Origins        []string      `yaml:"origins" reload:"yes" doc:"Origins such as https://example.com, or \"*\" for any; empty: no CORS headers, so that pages from elsewhere can not poll; browsers do not apply CORS to websockets."`
 	Credentials    bool          `yaml:"credentials" doc:"Whether requests may carry cookies; the origins must then be listed by name."`
 	Methods        []string      `yaml:"methods" doc:"Methods that a preflight allows."`
 	AllowedHeaders []string      `yaml:"allowed_headers" doc:"Request headers that a preflight allows; empty: those that it asks for."`
@@ -112,8 +112,8 @@ type Metrics struct {
 
 // Shutdown times the end of the server.
 type Shutdown struct {
-	Delay   time.Duration `yaml:"delay" doc:"Time between /readyz turning 503 and the first disconnect, for load balancers to notice."`
-	Timeout time.Duration `yaml:"timeout" doc:"Time that handlers in progress and queued messages have to finish, after the delay."`
+	Delay   time.Duration `yaml:"delay" doc:"Time between /readyz turning 503 and the end of service, for load balancers to notice; clients are still taken meanwhile."`
+	Timeout time.Duration `yaml:"timeout" doc:"Time that handlers in progress and queued messages have to finish, after the delay; what is left then is cut off."`
 }
 
 // Default returns the configuration that an empty file means. The protocol's figures are those of
@@ -152,7 +152,7 @@ func Default() *Config {
 			ReceiveBuffer:              1 << 20,
 			MaxAttachments:             10,
 			MaxPacketsPerPayload:       16384,
-			MaxNamespacesPerConnection: 100,
+			MaxNamespacesPerConnection: 128,
 			MaxHeaderBytes:             16 << 10,
 			HandshakeTimeout:           10 * time.Second,
 		},

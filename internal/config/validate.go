@@ -193,7 +193,7 @@ func (l *loader) validateLimits(c *Config) {
 	}{
 		{"limits.send_buffer", int64(c.Limits.SendBuffer), 1},
 		{"limits.receive_buffer", int64(c.Limits.ReceiveBuffer), 1},
-		{"limits.max_attachments", int64(c.Limits.MaxAttachments), 0},
+		{"limits.max_attachments", int64(c.Limits.MaxAttachments), 1},
 		{"limits.max_packets_per_payload", int64(c.Limits.MaxPacketsPerPayload), 1},
 		{"limits.max_namespaces_per_connection", int64(c.Limits.MaxNamespacesPerConnection), 1},
 		{"limits.max_sessions", int64(c.Limits.MaxSessions), 0},
