@@ -11,7 +11,13 @@ const (
 	readBufferSize = 16 << 10
 )
 
-var bufferPools [largestBuffer + 1]sync.Pool
+var (
+	bufferPools [largestBuffer + 1]sync.Pool // of *[]byte, by size
+
+	// sliceHeaders keeps the pointers that the pools above hold buffers by, so that putting a buffer back
+	// does not make a new one each time.
+	sliceHeaders = sync.Pool{New: func() any { return new([]byte) }}
+)
 
 // getBuffer returns a buffer of at least size bytes, with its length at its capacity.
 func getBuffer(size int) []byte {
@@ -19,8 +25,11 @@ func getBuffer(size int) []byte {
 	if class > largestBuffer {
 		return make([]byte, size)
 	}
-	if b, ok := bufferPools[class].Get().(*[]byte); ok {
-		return *b
+	if p, ok := bufferPools[class].Get().(*[]byte); ok {
+		b := *p
+		*p = nil
+		sliceHeaders.Put(p)
+		return b
 	}
 	return make([]byte, 1<<class)
 }
@@ -29,7 +38,9 @@ func getBuffer(size int) []byte {
 func putBuffer(b []byte) {
 	b = b[:cap(b)]
 	if class := bits.Len(uint(len(b) - 1)); len(b) == 1<<class && class >= smallestBuffer && class <= largestBuffer {
-		bufferPools[class].Put(&b)
+		p := sliceHeaders.Get().(*[]byte) //nolint:errcheck // the pool holds nothing else
+		*p = b
+		bufferPools[class].Put(p)
 	}
 }
 

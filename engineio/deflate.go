@@ -2,7 +2,6 @@ package engineio
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -96,15 +95,22 @@ func deflateMessage(payload []byte, level int) []byte {
 	return bytes.TrimSuffix(out.Bytes(), []byte(deflateTail))
 }
 
+// inflaters keep decompressors, which have a window of 32 KiB each.
+var inflaters = sync.Pool{New: func() any { return flate.NewReader(nil) }}
+
 // inflate decompresses one message of at most limit bytes.
 func inflate(message []byte, limit int64) ([]byte, error) {
-	r := flate.NewReader(io.MultiReader(bytes.NewReader(message), strings.NewReader(deflateTail+"\x01\x00\x00\xff\xff")))
-	defer r.Close()
-	out, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+	r := inflaters.Get().(io.ReadCloser) //nolint:errcheck // the pool holds nothing else
+	defer inflaters.Put(r)
+	source := io.MultiReader(bytes.NewReader(message), strings.NewReader(deflateTail+"\x01\x00\x00\xff\xff"))
+	if err := r.(flate.Resetter).Reset(source, nil); err != nil { //nolint:errcheck // the library says that every reader is one
 		return nil, errBadDeflate
 	}
-	if int64(len(out)) > limit {
+	out, err := io.ReadAll(io.LimitReader(r, limit+1))
+	switch {
+	case err != nil:
+		return nil, errBadDeflate
+	case int64(len(out)) > limit:
 		return nil, errTooBig
 	}
 	return out, nil

@@ -7,6 +7,12 @@ import (
 const (
 	flushChunk = 64 << 10 // bytes gathered for one write
 	flushWhole = 16 << 10 // a frame of this size is written from where it lies
+
+	// flushTurns is how often a session's queue is emptied before others have their turn: one that is filled
+	// as fast as it is emptied must not keep the flusher for itself.
+	flushTurns = 4
+	// scratchKept bounds the frames that a flusher keeps room for.
+	scratchKept = 16 << 10
 )
 
 // flusher writes what is queued for the sessions of its shard, each in one write where it fits. It is the
@@ -54,14 +60,14 @@ func (fl *flusher) signal() {
 	}
 }
 
-// run flushes until done is closed.
+// run flushes until done is closed, and then once more, since a session that has ended may still be due its farewell.
 func (fl *flusher) run(done <-chan struct{}) {
 	var batch []*Session
-	for {
+	for last := false; !last; {
 		select {
 		case <-fl.wake:
 		case <-done:
-			return
+			last = true
 		}
 		fl.mu.Lock()
 		batch, fl.waiting = fl.waiting, batch[:0]
@@ -76,36 +82,58 @@ func (fl *flusher) run(done <-chan struct{}) {
 // flush writes what a session has queued, as far as its client takes it.
 func (fl *flusher) flush(s *Session) {
 	written := int64(0)
-	for {
+	for range flushTurns {
 		frames, conn, ok := s.nextWrite(fl.frames[:0], written)
 		if !ok {
 			return
 		}
-		fl.frames = frames
+		if cap(frames) <= scratchKept {
+			fl.frames = frames
+		}
 		if conn.raw == nil {
 			own := append([]*Frame(nil), frames...)
+			clear(frames)
 			s.srv.spawn(func() { s.catchUp(nil, own, 0) })
 			return
 		}
-		size := framesSize(frames)
+		written = costOf(frames)
 		rest, left, err := fl.out.write(conn, frames)
-		s.srv.stats.bytesOut.Add(uint64(size))
-		if err != nil {
+		s.srv.stats.bytesOut.Add(fl.out.sent())
+		switch {
+		case err != nil:
+			clear(frames)
 			s.writeFailed(err)
 			return
-		}
-		if rest != nil || len(left) > 0 {
+		case rest != nil || len(left) > 0:
 			own := append([]*Frame(nil), left...)
-			begun := size - framesSize(left)
-			s.mu.Lock()
-			s.stalled = true
-			s.mu.Unlock()
-			s.srv.spawn(func() { s.catchUp(rest, own, begun) })
+			clear(frames)
+			s.stall(conn, rest, own, written-costOf(own))
 			return
 		}
 		clear(frames)
-		written = size
 	}
+	s.release(written)
+	fl.add(s)
+}
+
+// stall gives a session whose client does not keep up a writer of its own.
+func (s *Session) stall(conn *wsConn, rest []byte, frames []*Frame, begun int64) {
+	s.mu.Lock()
+	s.stalled = true
+	over := s.state == stateClosed
+	s.mu.Unlock()
+	if over {
+		conn.kick() // whoever ended the session did not know that its client is slow
+		return
+	}
+	s.srv.spawn(func() { s.catchUp(rest, frames, begun) })
+}
+
+// release takes what was written off the session's account.
+func (s *Session) release(written int64) {
+	s.mu.Lock()
+	s.size -= written
+	s.mu.Unlock()
 }
 
 // nextWrite releases what was written, and takes the next frames. It reports false when there is nothing
@@ -146,71 +174,69 @@ func (s *Session) catchUp(rest []byte, frames []*Frame, begun int64) {
 	s.mu.Lock()
 	conn := s.conn
 	s.mu.Unlock()
-	var out gatherer
-	if len(rest) > 0 {
-		if _, err := conn.Write(rest); err != nil {
+	out := gatherer{buf: getBuffer(flushChunk)}
+	defer out.free()
+	for ok := true; ok; {
+		err := out.writeAll(conn, rest, frames)
+		s.srv.stats.bytesOut.Add(out.sent())
+		if err != nil {
 			s.writeFailed(err)
 			return
 		}
-	}
-	written := begun
-	for {
-		if err := out.writeAll(conn, frames); err != nil {
-			s.writeFailed(err)
-			return
-		}
-		written += framesSize(frames)
+		written := begun + costOf(frames)
 		clear(frames)
-		var ok bool
+		rest, begun = nil, 0
 		frames, _, ok = s.nextWrite(frames[:0], written)
-		if !ok {
-			return
-		}
-		written = 0
-		if conn.raw == nil {
-			s.srv.stats.bytesOut.Add(uint64(framesSize(frames)))
-		}
 	}
 }
 
 // writeFailed ends a session whose connection takes no more.
 func (s *Session) writeFailed(err error) {
 	s.mu.Lock()
-	conn := s.conn
-	s.mu.Unlock()
-	conn.kick()
-	s.finish(ReasonTransportClose, err, 0)
+	defer s.mu.Unlock()
+	s.conn.kick()
+	if s.state != stateClosed {
+		s.finishSoon(ReasonTransportClose, err, 0)
+	}
 }
 
-func framesSize(frames []*Frame) int64 {
-	size := int64(0)
+func costOf(frames []*Frame) int64 {
+	cost := int64(0)
 	for _, f := range frames {
-		size += int64(len(f.wire))
+		cost += f.cost()
 	}
-	return size
+	return cost
 }
 
 // gatherer puts frames together so that they leave in few writes.
 type gatherer struct {
 	buf []byte
 	op  writeOp
+	n   int // bytes written since sent was asked
+}
+
+// sent is how many bytes have been written since it was last asked.
+func (g *gatherer) sent() uint64 {
+	n := g.n
+	g.n = 0
+	return uint64(n)
+}
+
+func (g *gatherer) free() {
+	if g.buf != nil {
+		putBuffer(g.buf)
+		g.buf = nil
+	}
 }
 
 // write tries without blocking. What the connection did not take comes back: the rest of what was under
 // way, and the frames after it.
 func (g *gatherer) write(c *wsConn, frames []*Frame) (rest []byte, left []*Frame, err error) {
-	if len(frames) == 1 {
-		wire := c.wireOf(frames[0])
-		n, err := g.op.try(c.raw, wire)
-		if n < len(wire) {
-			return wire[n:], nil, err
-		}
-		return nil, nil, err
-	}
 	for len(frames) > 0 {
 		chunk, n, shared := g.gather(c, frames)
 		frames = frames[n:]
 		sent, err := g.op.try(c.raw, chunk)
+		g.n += sent
 		if err != nil {
 			return nil, nil, err
 		}
@@ -226,13 +252,19 @@ func (g *gatherer) write(c *wsConn, frames []*Frame) (rest []byte, left []*Frame
 }
 
 // writeAll waits until the connection has taken everything.
-func (g *gatherer) writeAll(c *wsConn, frames []*Frame) error {
-	for len(frames) > 0 {
-		chunk, n, _ := g.gather(c, frames)
-		frames = frames[n:]
-		if _, err := c.Write(chunk); err != nil {
+func (g *gatherer) writeAll(c *wsConn, rest []byte, frames []*Frame) error {
+	for len(rest) > 0 || len(frames) > 0 {
+		if len(rest) == 0 {
+			var n int
+			rest, n, _ = g.gather(c, frames)
+			frames = frames[n:]
+		}
+		n, err := c.Write(rest)
+		g.n += n
+		if err != nil {
 			return err
 		}
+		rest = nil
 	}
 	return nil
 }
@@ -244,12 +276,12 @@ func (g *gatherer) gather(c *wsConn, frames []*Frame) (chunk []byte, n int, shar
 		return wire, 1, true
 	}
 	if g.buf == nil {
-		g.buf = make([]byte, 0, flushChunk)
+		g.buf = getBuffer(flushChunk)
 	}
 	g.buf = g.buf[:0]
 	for _, f := range frames {
 		wire := c.wireOf(f)
-		if len(wire) >= flushWhole || len(g.buf)+len(wire) > flushChunk {
+		if len(wire) >= flushWhole || len(g.buf)+len(wire) > cap(g.buf) {
 			break
 		}
 		g.buf = append(g.buf, wire...)

@@ -12,6 +12,10 @@ import (
 // frame and the type digit of an Engine.IO message.
 const frameRoom = 10 + 1
 
+// frameOverhead is what a frame counts in a send buffer on top of its bytes: about what its place in the queue
+// and, where nobody shares it, the frame itself take.
+const frameOverhead = 64
+
 // Frame is one message as it goes over the wire, or a text message and the binary messages that belong
 // to it and must leave with it. It is encoded once, never changes, and is shared by the queues of all
 // who get it.
@@ -81,6 +85,15 @@ func controlFrame(packet string) *Frame {
 	return &Frame{wire: wire, textOff: 2, textEnd: uint32(len(wire)), control: true, plain: true}
 }
 
+// openFrame makes the packet that begins a session.
+func openFrame(packet []byte) *Frame {
+	buf := append(BeginFrame(len(packet)), packet[1:]...)
+	f := EndFrame(buf)
+	f.wire[f.textOff] = byte(packetOpen)
+	f.control, f.plain = true, true
+	return f
+}
+
 // putHeader writes the header of a final, unmasked frame so that it ends where room ends, and returns
 // where it begins.
 func putHeader(room []byte, op ws.OpCode, length int) int {
@@ -103,8 +116,12 @@ func putHeader(room []byte, op ws.OpCode, length int) int {
 	return at
 }
 
-// Len is the size on a websocket in bytes, headers included: what the frame counts in a send buffer.
+// Len is the size on a websocket in bytes, headers included.
 func (f *Frame) Len() int { return len(f.wire) }
+
+// cost is what the frame counts in a send buffer. A frame of a few bytes takes many times that in memory, so
+// that a bound on bytes alone would be none for a client that is sent, or asks for, a lot of small ones.
+func (f *Frame) cost() int64 { return int64(len(f.wire)) + frameOverhead }
 
 // Text is the text payload, without the type digit. It must not be changed.
 func (f *Frame) Text() []byte {

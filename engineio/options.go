@@ -127,6 +127,14 @@ func (o *Options) validate() error {
 			errs = append(errs, fmt.Errorf("%s: level %d is not from 1 to 9", name, c.Level))
 		}
 	}
+	if o.MaxSessions < 0 {
+		errs = append(errs, errors.New("max sessions: must not be negative"))
+	}
+	if o.Cookie != nil {
+		if err := o.Cookie.Valid(); err != nil {
+			errs = append(errs, fmt.Errorf("cookie: %w", err))
+		}
+	}
 	if c := o.CORS; c != nil && c.Credentials && c.OriginFunc == nil && slices.Contains(c.Origins, "*") {
 		errs = append(errs, errors.New(`cors: credentials need named origins, "*" would hand every site the user's session`))
 	}

@@ -44,6 +44,19 @@ func parsePacket(b []byte) (packet, error) {
 	return packet{kind: packetType(b[0]), data: b[1:]}, nil
 }
 
+// parseText reads a text packet, or a binary message in base64. A client sends those by polling, and by websocket
+// too where it was told to (forceBase64). It decodes in place, so b is changed.
+func parseText(b []byte) (packet, error) {
+	if len(b) == 0 || b[0] != binaryMark {
+		return parsePacket(b)
+	}
+	size, err := base64.StdEncoding.Decode(b[1:], b[1:])
+	if err != nil {
+		return packet{}, errPacket
+	}
+	return packet{kind: packetMessage, binary: true, data: b[1 : 1+size]}, nil
+}
+
 // walkPayload calls f for each packet of a polling payload. It decodes base64 in place, so payload is
 // changed. Packets before a malformed one have been handed over when the error returns.
 func walkPayload(payload []byte, most int, f func(packet) error) error {
@@ -55,18 +68,9 @@ func walkPayload(payload []byte, most int, f func(packet) error) error {
 			return errTooMany
 		}
 		one, rest, more := bytes.Cut(payload, []byte{packetSeparator})
-		var p packet
-		if len(one) > 0 && one[0] == binaryMark {
-			size, err := base64.StdEncoding.Decode(one[1:], one[1:])
-			if err != nil {
-				return errPacket
-			}
-			p = packet{kind: packetMessage, binary: true, data: one[1 : 1+size]}
-		} else {
-			var err error
-			if p, err = parsePacket(one); err != nil {
-				return err
-			}
+		p, err := parseText(one)
+		if err != nil {
+			return err
 		}
 		if err := f(p); err != nil || !more {
 			return err

@@ -4,14 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
-	"strings"
-	"sync"
 	"time"
-
-	"github.com/klauspost/compress/flate"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zlib"
 )
 
 // noopPause spaces the empty answers that a client gets which polls on although it was told that its
@@ -22,8 +15,16 @@ const noopPause = 100 * time.Millisecond
 // waits: one that was sent just before may be overtaken by the goodbye, and is owed an answer.
 const lastPollWait = 50 * time.Millisecond
 
-// pollWait is a GET that waits for packets.
-type pollWait struct{ ch chan struct{} }
+// pollWait is a GET that waits for packets, or whose answer is being written. Its fields but ch and done belong
+// to Session.mu.
+type pollWait struct {
+	ch        chan struct{}
+	done      chan struct{} // closed when the answer is through
+	control   *http.ResponseController
+	answering bool
+	followed  bool  // another GET waits for done
+	taken     int64 // cost of the frames in the answer: they count until it is through
+}
 
 // wake has the GET look at the queue again; nothing happens where none waits.
 func (p *pollWait) wake() {
@@ -36,96 +37,157 @@ func (p *pollWait) wake() {
 	}
 }
 
+// waits says whether a packet that is queued now leaves with this GET.
+func (p *pollWait) waits() bool { return p != nil && !p.answering }
+
+// end wakes the GET because the session is over, and bounds an answer that the client does not take.
+func (p *pollWait) end() {
+	p.wake()
+	if p != nil && p.answering {
+		p.control.SetWriteDeadline(time.Now().Add(lingerTimeout)) //nolint:errcheck // best effort: some servers have no deadlines
+	}
+}
+
 // servePoll answers a GET: with what is queued, as soon as there is anything.
 func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	if s.poll != nil {
-		s.mu.Unlock()
-		s.finish(ReasonTransportError, errOverlap, 0)
-		s.srv.refuse(w, r, CodeBadRequest, "overlapping polls")
+	p, err := s.beginPoll(w, r)
+	if err != nil {
+		s.finish(ReasonTransportError, err, 0)
+		s.srv.refuse(w, r, CodeBadRequest, err.Error())
 		return
 	}
-	p := &pollWait{ch: make(chan struct{}, 1)}
-	s.poll = p
+	answer, err := s.awaitAnswer(r, p)
+	if err != nil {
+		if s.endPoll(p) {
+			s.finish(ReasonTransportError, err, 0)
+		}
+		return
+	}
+	err = errPanic // unless it turns out otherwise: a hook is called
+	defer func() {
+		polling := s.endPoll(p)
+		switch {
+		case err != nil && (polling || !answer.empty):
+			s.finish(ReasonTransportError, err, 0) // what the answer held is lost
+		case answer.end != "":
+			s.finish(answer.end, nil, 0)
+		}
+	}()
+	s.srv.stats.bytesOut.Add(uint64(len(answer.payload)))
+	err = s.srv.writePayload(w, r, answer.payload, answer.compress)
+}
+
+// beginPoll makes a GET the one that waits. A client that has the whole answer to its last GET may be back before
+// the writing of it has ended here, so that one is waited for; what else comes while a GET is open is an error.
+func (s *Session) beginPoll(w http.ResponseWriter, r *http.Request) (*pollWait, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := s.poll; last != nil && last.answering && !last.followed {
+		last.followed = true
+		s.mu.Unlock()
+		select {
+		case <-last.done:
+		case <-r.Context().Done():
+		}
+		s.mu.Lock()
+	}
+	if s.poll != nil {
+		return nil, errOverlap
+	}
+	s.poll = &pollWait{ch: make(chan struct{}, 1), done: make(chan struct{}), control: http.NewResponseController(w)}
 	if s.pollCame != nil {
 		close(s.pollCame)
 		s.pollCame = nil
 	}
-	payload, compress, end, ok := s.pollAnswer(false)
-	for !ok {
-		var pause <-chan time.Time
-		if s.upgrading {
-			timer := time.NewTimer(noopPause)
-			defer timer.Stop()
-			pause = timer.C
+	return s.poll, nil
+}
+
+// endPoll makes room for the next GET. It reports whether the session is still on polling.
+func (s *Session) endPoll(p *pollWait) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.size -= p.taken
+	s.poll = nil
+	close(p.done)
+	return s.conn == nil
+}
+
+// pollAnswer is what a GET is answered with.
+type pollAnswer struct {
+	payload  []byte
+	compress bool
+	empty    bool   // it has none of the session's packets
+	end      Reason // not empty if the session is over once this is written
+}
+
+// awaitAnswer waits until there is an answer.
+func (s *Session) awaitAnswer(r *http.Request, p *pollWait) (pollAnswer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for paused := false; ; {
+		if answer, ok := s.answerPoll(p, paused); ok {
+			p.answering = true
+			return answer, nil
+		}
+		var tick <-chan time.Time
+		if paused = false; s.upgrading {
+			tick = time.After(noopPause)
 		}
 		s.mu.Unlock()
-		paused := false
+		var err error
 		select {
 		case <-p.ch:
-		case <-pause:
+		case <-tick:
 			paused = true
 		case <-r.Context().Done():
-			s.finish(ReasonTransportError, errPollGone, 0)
-			return
+			err = errPollGone
 		}
 		s.mu.Lock()
-		payload, compress, end, ok = s.pollAnswer(paused)
-	}
-	s.poll = nil
-	s.mu.Unlock()
-
-	s.srv.stats.bytesOut.Add(uint64(len(payload)))
-	err := s.srv.writePayload(w, r, payload, compress)
-	switch {
-	case err != nil:
-		s.finish(ReasonTransportError, err, 0)
-	case end != "":
-		s.finish(end, nil, 0)
+		if err != nil {
+			return pollAnswer{}, err
+		}
 	}
 }
 
-// pollAnswer takes what a poll is to be answered with; ok is false when it has to wait. A reason in end says
-// that the session is over once the answer is written. The caller holds s.mu.
-func (s *Session) pollAnswer(paused bool) (payload []byte, compress bool, end Reason, ok bool) {
+// answerPoll takes what a GET is to be answered with; ok is false when it has to wait. The caller holds s.mu.
+func (s *Session) answerPoll(p *pollWait, paused bool) (a pollAnswer, ok bool) {
 	switch {
 	case s.state == stateClosed:
-		return s.lastWord.appendPolling(nil), false, "", true
-	case s.conn != nil:
-		return noopFrame.appendPolling(nil), false, "", true // upgraded meanwhile
+		return pollAnswer{payload: s.lastWord.appendPolling(nil), empty: true}, true
+	case s.conn != nil: // upgraded meanwhile
+		return pollAnswer{payload: noopFrame.appendPolling(nil), empty: true}, true
 	}
 	for _, q := range s.queue {
-		payload = q.frame.appendPolling(payload)
-		compress = compress || !q.frame.plain
-		s.size -= int64(len(q.frame.wire))
+		a.payload = q.frame.appendPolling(a.payload)
+		a.compress = a.compress || !q.frame.plain
+		p.taken += q.frame.cost()
 	}
 	clear(s.queue)
 	s.queue = nil
-	if s.state == stateClosing && s.reason != "" {
-		return closeFrame.appendPolling(payload), compress, s.reason, true
-	}
-	if payload == nil && s.upgrading && (s.noops == 0 || paused) {
+	switch {
+	case s.state == stateClosing && s.reason != "":
+		a.payload, a.end = closeFrame.appendPolling(a.payload), s.reason
+	case a.payload == nil && s.upgrading && (s.noops == 0 || paused):
 		s.noops = 1
-		payload = noopFrame.appendPolling(nil)
+		a.payload, a.empty = noopFrame.appendPolling(nil), true
 	}
-	return payload, compress, "", payload != nil
+	return a, a.payload != nil
 }
 
 // servePost takes the packets of a POST.
 func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
-	control := http.NewResponseController(w)
 	s.mu.Lock()
 	if s.posting {
 		s.mu.Unlock()
 		s.finish(ReasonTransportError, errOverlap, 0)
-		s.srv.refuse(w, r, CodeBadRequest, "overlapping data requests")
+		s.srv.refuse(w, r, CodeBadRequest, errOverlap.Error())
 		return
 	}
-	s.posting, s.post = true, control
+	s.posting = true
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
-		s.posting, s.post = false, nil
+		s.posting = false
 		s.mu.Unlock()
 	}()
 
@@ -134,7 +196,7 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		s.srv.refuse(w, r, CodeBadRequest, "binary bodies belong to an older protocol")
 		return
 	}
-	body, err := readBody(r, s.srv.opts.MaxPayload)
+	body, err := s.postBody(w, r)
 	if body != nil {
 		defer putBuffer(body)
 	}
@@ -143,14 +205,18 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		return
+	case errors.Is(err, ErrClosed):
+		s.srv.refuse(w, r, CodeUnknownSession, "session was just closed")
+		return
 	case err != nil:
 		s.finish(ReasonTransportError, errors.Join(errPostFailed, err), 0)
-		s.srv.refuse(w, r, CodeBadRequest, "data request was cut short")
+		w.Header().Set("Connection", "close")
+		s.srv.refuse(w, r, CodeBadRequest, errPostFailed.Error())
 		return
 	}
 	s.srv.stats.bytesIn.Add(uint64(len(body)))
-	err = s.receive(func(handle func(packet) error) error {
-		return walkPayload(body, s.srv.opts.MaxPacketsPerPayload, handle)
+	err = s.turn(func() error {
+		return walkPayload(body, s.srv.opts.MaxPacketsPerPayload, s.handle)
 	})
 	if err != nil {
 		if errors.Is(err, errClientClosed) {
@@ -169,10 +235,33 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "ok") //nolint:errcheck // a client that is gone is found by its next poll
 }
 
+// postBody reads the body of a POST. A client that stalls has as long as one that answers no ping; the end of the
+// session cuts the reading short.
+func (s *Session) postBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	control := http.NewResponseController(w)
+	s.mu.Lock()
+	if s.state == stateClosed {
+		s.mu.Unlock()
+		return nil, ErrClosed
+	}
+	s.post = control
+	control.SetReadDeadline(time.Now().Add(s.srv.opts.PingInterval + s.srv.opts.PingTimeout)) //nolint:errcheck // some servers have no deadlines
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.post = nil
+		s.mu.Unlock()
+		// From here on nothing but the client's leaving may end the request: it is what cancels its context, and
+		// that of every request which comes by the same connection.
+		control.SetReadDeadline(time.Time{}) //nolint:errcheck // likewise
+	}()
+	return readBody(r, s.srv.opts.MaxPayload)
+}
+
 // awaitLastPoll waits for a poll that was sent before the goodbye that overtook it.
 func (s *Session) awaitLastPoll(r *http.Request) {
 	s.mu.Lock()
-	if s.poll != nil || s.pollCame != nil || s.conn != nil {
+	if s.poll.waits() || s.pollCame != nil || s.conn != nil {
 		s.mu.Unlock()
 		return
 	}
@@ -213,72 +302,4 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 			return nil, err
 		}
 	}
-}
-
-// writePayload answers a poll, compressed where that was agreed and is worth it.
-func (srv *Server) writePayload(w http.ResponseWriter, r *http.Request, payload []byte, compress bool) error {
-	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=UTF-8")
-	srv.headers(h, r, false)
-	if c := srv.opts.HTTPCompression; c != nil && compress && len(payload) >= c.Threshold {
-		if encoding := acceptedEncoding(r.Header.Get("Accept-Encoding")); encoding != "" {
-			h.Set("Content-Encoding", encoding)
-			return compressTo(w, payload, encoding, c.Level)
-		}
-	}
-	h.Set("Content-Length", strconv.Itoa(len(payload)))
-	_, err := w.Write(payload)
-	return err
-}
-
-// acceptedEncoding picks gzip or deflate from an Accept-Encoding header, or nothing.
-func acceptedEncoding(header string) string {
-	best := ""
-	for part := range strings.SplitSeq(header, ",") {
-		name, params, _ := strings.Cut(strings.TrimSpace(part), ";")
-		q := strings.TrimSpace(params)
-		if q == "q=0" || strings.HasPrefix(q, "q=0.0") && strings.Trim(q, "q=0.") == "" {
-			continue
-		}
-		switch strings.ToLower(strings.TrimSpace(name)) {
-		case "gzip", "*":
-			return "gzip"
-		case "deflate":
-			best = "deflate"
-		}
-	}
-	return best
-}
-
-// resetWriter is what the two compressors have in common.
-type resetWriter interface {
-	io.WriteCloser
-	Reset(w io.Writer)
-}
-
-var gzipWriters, flateWriters [10]sync.Pool // by level
-
-func compressTo(w io.Writer, payload []byte, encoding string, level int) error {
-	pools, fresh := &gzipWriters, func(level int) (resetWriter, error) { return gzip.NewWriterLevel(w, level) }
-	if encoding == "deflate" {
-		pools, fresh = &flateWriters, func(level int) (resetWriter, error) { return zlib.NewWriterLevel(w, level) }
-	}
-	z, ok := pools[level].Get().(resetWriter)
-	if ok {
-		z.Reset(w)
-	} else {
-		setting := level
-		if level == 0 {
-			setting = flate.DefaultCompression
-		}
-		var err error
-		if z, err = fresh(setting); err != nil {
-			return err
-		}
-	}
-	defer pools[level].Put(z)
-	if _, err := z.Write(payload); err != nil {
-		return err
-	}
-	return z.Close()
 }

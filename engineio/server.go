@@ -1,21 +1,19 @@
 package engineio
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // what the websocket handshake prescribes, no secret
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
+
+// shutdownGrace is what Shutdown waits for goroutines to end once its context has ended.
+const shutdownGrace = time.Second
 
 // maxFlushers bounds the goroutines that write. One can feed several cores' worth of readers.
 const maxFlushers = 32
@@ -32,9 +30,15 @@ type Server struct {
 
 	next atomic.Uint32 // hands sessions to flushers in turn
 
-	mu       sync.Mutex // guards draining against new sessions
-	draining bool
-	count    int
+	mu       sync.Mutex // guards what follows
+	draining bool       // no more sessions
+	over     bool       // no more tasks but those that another one begins
+	count    int        // of sessions
+
+	stopping atomic.Bool // Shutdown was called
+	hurry    atomic.Bool // and its context ended
+	partMu   sync.Mutex  // a leaf
+	parting  map[*wsConn]struct{}
 
 	live  sync.WaitGroup // open sessions, and one more until Shutdown
 	tasks sync.WaitGroup // goroutines, and one more until Shutdown
@@ -57,6 +61,7 @@ func NewServer(o Options, h Handler) (*Server, error) {
 		start:    time.Now(),
 		done:     make(chan struct{}),
 		ended:    make(chan struct{}),
+		parting:  map[*wsConn]struct{}{},
 	}
 	srv.live.Add(1)
 	srv.tasks.Add(1)
@@ -74,13 +79,26 @@ func (srv *Server) now() int64 { return int64(time.Since(srv.start)) }
 
 func (srv *Server) flusherOf(s *Session) *flusher { return srv.flushers[s.shard] }
 
-// spawn runs f on a goroutine that Shutdown waits for.
+// spawn runs f on a goroutine that Shutdown waits for. The caller is itself such a goroutine, or holds a session
+// open.
 func (srv *Server) spawn(f func()) {
 	srv.tasks.Add(1)
 	go func() {
 		defer srv.tasks.Done()
 		f()
 	}()
+}
+
+// beginTask counts a request as a task of the server's, so that it may spawn others. It reports false when the
+// server has been shut down.
+func (srv *Server) beginTask() bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.over {
+		return false
+	}
+	srv.tasks.Add(1)
+	return true
 }
 
 // Len is the number of open sessions.
@@ -98,44 +116,46 @@ func (srv *Server) Drain() {
 }
 
 // Shutdown drains the server, closes every session in good order and waits for their ends and for all
-// goroutines. When ctx ends first, what is left is closed at once, and the error of ctx is returned.
-// A second call waits for the first.
+// goroutines. When ctx ends first, what is left is closed at once, and the error of ctx is returned; a Receiver
+// that does not return from a call even then is left behind. A second call waits for the first.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	srv.Drain()
-	first := false
-	srv.once.Do(func() { first = true })
-	if !first {
-		select {
-		case <-srv.ended:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	defer close(srv.ended)
-	for _, s := range srv.sessions.all() {
-		s.closeOrderly(ReasonShutdown)
-	}
-	gone := make(chan struct{})
-	go func() {
-		srv.live.Done()
-		srv.live.Wait()
-		close(gone)
-	}()
-	var err error
-	select {
-	case <-gone:
-	case <-ctx.Done():
-		err = ctx.Err()
+	srv.stopping.Store(true)
+	srv.once.Do(func() {
 		for _, s := range srv.sessions.all() {
-			s.finish(ReasonShutdown, nil, 0)
+			s.closeOrderly(ReasonShutdown)
 		}
-		<-gone
+		go srv.windUp()
+	})
+	select {
+	case <-srv.ended:
+		return nil
+	case <-ctx.Done():
 	}
+	srv.hurryParting()
+	for _, s := range srv.sessions.all() {
+		s.CloseWith(ReasonShutdown)
+	}
+	grace := time.NewTimer(shutdownGrace)
+	defer grace.Stop()
+	select {
+	case <-srv.ended:
+	case <-grace.C:
+	}
+	return ctx.Err()
+}
+
+// windUp ends the goroutines once there are no sessions any more.
+func (srv *Server) windUp() {
+	srv.live.Done()
+	srv.live.Wait()
 	close(srv.done)
+	srv.mu.Lock()
+	srv.over = true
+	srv.mu.Unlock()
 	srv.tasks.Done()
 	srv.tasks.Wait()
-	return err
+	close(srv.ended)
 }
 
 // ServeHTTP answers every request of the protocol, whatever its path: the mount decides about that.
@@ -185,7 +205,7 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (srv *Server) serveSession(w http.ResponseWriter, r *http.Request, q query, upgrade bool) {
 	s := srv.sessions.get(q.sid)
 	if s != nil && s.expired() {
-		s.finish(ReasonPingTimeout, nil, closeNormal)
+		s.finish(ReasonPingTimeout, nil, closeNoStatus)
 		s = nil
 	}
 	switch {
@@ -220,55 +240,58 @@ func (srv *Server) open(w http.ResponseWriter, r *http.Request, transport Transp
 	}
 	srv.mu.Unlock()
 	if full {
-		text := "too many sessions"
-		if draining {
-			text = "server shutting down"
-		}
-		w.Header().Set("Retry-After", "1")
-		srv.report(&ConnectionError{Code: CodeForbidden, Message: text, Request: r})
-		writeError(w, http.StatusServiceUnavailable, CodeForbidden, text)
+		srv.refuseUnavailable(w, r, draining)
 		return nil
 	}
+	opened := false
+	defer func() {
+		if !opened { // there is no id, or a hook panicked
+			srv.closed()
+			srv.live.Done()
+		}
+	}()
 	id, err := srv.newID(r)
-	s := &Session{srv: srv, id: id, websocket: transport == TransportWebSocket, shard: uint8(srv.next.Add(1) % uint32(len(srv.flushers)))}
-	s.timer.slot = -1
-	if err != nil || !srv.sessions.reserve(id) {
-		srv.closed()
-		srv.live.Done()
+	if err != nil || id == "" || !srv.sessions.reserve(id) {
 		srv.refuse(w, r, CodeBadRequest, "no session id could be made")
 		return nil
 	}
+	defer func() {
+		if !opened {
+			srv.sessions.remove(id)
+		}
+	}()
+	s := &Session{srv: srv, id: id, websocket: transport == TransportWebSocket, shard: uint8(srv.next.Add(1) % uint32(len(srv.flushers)))}
+	s.timer.slot = -1
 	s.hs = newHandshake(r)
 	s.beatDue.Store(srv.now() + int64(srv.opts.PingInterval))
 	upgrades := ""
 	if transport == TransportPolling && srv.opts.AllowUpgrades && srv.opts.allows(TransportWebSocket) {
 		upgrades = `"websocket"`
 	}
-	open := fmt.Appendf(make([]byte, 0, 160), `0{"sid":%s,"upgrades":[%s],"pingInterval":%d,"pingTimeout":%d,"maxPayload":%d}`,
+	packet := fmt.Appendf(make([]byte, 0, 160), `0{"sid":%s,"upgrades":[%s],"pingInterval":%d,"pingTimeout":%d,"maxPayload":%d}`,
 		quote(id), upgrades, srv.opts.PingInterval.Milliseconds(), srv.opts.PingTimeout.Milliseconds(), srv.opts.MaxPayload)
-	s.mu.Lock()
-	f := openFrame(open)
+	f := openFrame(packet)
 	s.push(queued{frame: f})
-	s.size += int64(len(f.wire))
-	s.mu.Unlock()
-	srv.stats.handshakes.Add(1)
+	s.size = f.cost()
 	s.recv = srv.handler.Open(s)
+	srv.stats.handshakes.Add(1)
 
 	// Only now can anybody else end the session; the handler itself may have asked for it already.
 	s.mu.Lock()
-	s.opened = true
+	opened, s.opened = true, true
 	early := s.early
 	srv.sessions.fill(s)
-	srv.wheel.schedule(s, srv.start.Add(time.Duration(s.beatDue.Load())))
+	if s.state == stateOpen {
+		srv.wheel.schedule(s, srv.start.Add(time.Duration(s.beatDue.Load())))
+	}
 	s.mu.Unlock()
-	srv.mu.Lock()
-	draining = srv.draining
-	srv.mu.Unlock()
 	switch {
 	case early != "":
-		s.finish(early, nil, closeNormal)
-	case draining:
-		s.closeOrderly(ReasonShutdown)
+		s.finish(early, nil, closeNoStatus)
+	case srv.hurry.Load():
+		s.finish(ReasonShutdown, nil, 0)
+	case srv.stopping.Load():
+		s.closeOrderly(ReasonShutdown) // the handler was at it while Shutdown closed the others
 	}
 	return s
 }
@@ -316,201 +339,4 @@ func (srv *Server) headers(h http.Header, r *http.Request, initial bool) {
 	if srv.opts.Headers != nil {
 		srv.opts.Headers(h, r)
 	}
-}
-
-// openWebSocket makes a session that begins on websocket.
-func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
-	if msg := badWebSocketRequest(r); msg != "" {
-		srv.refuse(w, r, CodeBadRequest, msg)
-		return
-	}
-	s := srv.open(w, r, TransportWebSocket)
-	if s == nil {
-		return
-	}
-	s.mu.Lock()
-	frames := s.take(nil)
-	s.size = 0
-	s.scheduled = true // until the answer is written
-	s.mu.Unlock()
-	conn, taken, deflate, err := srv.switchProtocols(w, r, true, frames)
-	if err != nil {
-		s.finish(ReasonTransportError, err, 0)
-		return
-	}
-	c := newWSConn(conn, srv, s)
-	c.deflate = deflate
-	s.mu.Lock()
-	s.conn = c
-	dead := s.state == stateClosed
-	s.mu.Unlock()
-	if dead {
-		conn.Close()
-		return
-	}
-	srv.spawn(func() { c.run(taken) })
-	srv.flusherOf(s).add(s) // frees the way out
-}
-
-// upgradeSession opens the websocket by which a polling session asks to be upgraded.
-func (srv *Server) upgradeSession(w http.ResponseWriter, r *http.Request, s *Session) {
-	if msg := badWebSocketRequest(r); msg != "" {
-		srv.refuse(w, r, CodeBadRequest, msg)
-		return
-	}
-	conn, taken, deflate, err := srv.switchProtocols(w, r, false, nil)
-	if err != nil {
-		return // the client is gone; its session goes on by polling
-	}
-	c := newWSConn(conn, srv, s)
-	c.deflate = deflate
-	if !srv.opts.AllowUpgrades || !s.offerProbe(c) {
-		srv.spawn(func() {
-			defer conn.Close()
-			c.farewell(closeNoStatus)
-			c.linger()
-		})
-		return
-	}
-	c.probing = time.AfterFunc(srv.opts.UpgradeTimeout, c.kick)
-	srv.spawn(func() { c.run(taken) })
-}
-
-// switchProtocols answers a websocket handshake (RFC 6455, section 4.2.2) and takes the connection over, so that
-// nothing of net/http stays alive. The frames leave in the same write as the answer.
-func (srv *Server) switchProtocols(w http.ResponseWriter, r *http.Request, initial bool, frames []*Frame) (net.Conn, []byte, bool, error) {
-	h := w.Header()
-	if initial && srv.opts.InitialHeaders != nil {
-		srv.opts.InitialHeaders(h, r)
-	}
-	if srv.opts.Headers != nil {
-		srv.opts.Headers(h, r)
-	}
-	deflate := srv.opts.PerMessageDeflate != nil && offersDeflate(r.Header["Sec-Websocket-Extensions"])
-	conn, rw, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return nil, nil, false, fmt.Errorf("take over the connection: %w", err)
-	}
-	out := make([]byte, 0, 512)
-	out = append(out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
-	out = append(out, acceptKey(r.Header.Get("Sec-Websocket-Key"))...)
-	out = append(out, "\r\n"...)
-	if deflate {
-		out = append(out, "Sec-WebSocket-Extensions: "+deflateAnswer+"\r\n"...)
-	}
-	for name, values := range h {
-		for _, v := range values {
-			out = append(out, name+": "+headerValue.Replace(v)+"\r\n"...)
-		}
-	}
-	out = append(out, "\r\n"...)
-	for _, f := range frames {
-		out = append(out, f.wire...)
-	}
-	if _, err := conn.Write(out); err != nil {
-		conn.Close()
-		return nil, nil, false, err
-	}
-	return conn, buffered(rw.Reader), deflate, nil
-}
-
-// headerValue keeps a hook's header from ending its line.
-var headerValue = strings.NewReplacer("\r", " ", "\n", " ")
-
-// buffered is what has arrived behind the handshake.
-func buffered(r *bufio.Reader) []byte {
-	n := r.Buffered()
-	if n == 0 {
-		return nil
-	}
-	b, _ := r.Peek(n) //nolint:errcheck // n bytes are there
-	return append([]byte(nil), b...)
-}
-
-const websocketGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-func acceptKey(key string) string {
-	sum := sha1.Sum([]byte(key + websocketGUID)) //nolint:gosec // see the import
-	return base64.StdEncoding.EncodeToString(sum[:])
-}
-
-// badWebSocketRequest says what is wrong with a websocket handshake, or nothing.
-func badWebSocketRequest(r *http.Request) string {
-	switch {
-	case r.Method != http.MethodGet:
-		return "websocket handshake is not a GET"
-	case r.Header.Get("Sec-Websocket-Version") != "13":
-		return "websocket version is not 13"
-	}
-	if key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-Websocket-Key")); err != nil || len(key) != 16 {
-		return "websocket key is not 16 bytes"
-	}
-	return ""
-}
-
-func isUpgrade(r *http.Request) bool {
-	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-		return false
-	}
-	for part := range strings.SplitSeq(strings.Join(r.Header["Connection"], ","), ",") {
-		if strings.EqualFold(strings.TrimSpace(part), "upgrade") {
-			return true
-		}
-	}
-	return false
-}
-
-// refuse answers a request with an error of the protocol.
-func (srv *Server) refuse(w http.ResponseWriter, r *http.Request, code Code, context string) {
-	srv.refuseWith(w, r, code, code.String(), context)
-}
-
-func (srv *Server) refuseWith(w http.ResponseWriter, r *http.Request, code Code, message, context string) {
-	srv.report(&ConnectionError{Code: code, Message: message, Context: context, Request: r})
-	status := http.StatusBadRequest
-	if isUpgrade(r) {
-		// As in Node's server: no JSON where a websocket was asked for.
-		h := w.Header()
-		h.Set("Content-Type", "text/html")
-		h.Set("Connection", "close")
-		h.Set("X-Content-Type-Options", "nosniff")
-		w.WriteHeader(status)
-		fmt.Fprint(w, htmlText.Replace(message)) //nolint:errcheck // best effort
-		return
-	}
-	if code == CodeForbidden {
-		status = http.StatusForbidden
-	}
-	writeError(w, status, code, message)
-}
-
-var htmlText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
-
-func (srv *Server) report(e *ConnectionError) {
-	srv.stats.refused.Add(1)
-	srv.opts.Logger.Debug().Int("code", int(e.Code)).Str("message", e.Message).Str("context", e.Context).
-		Str("remote", e.Request.RemoteAddr).Msg("request refused")
-	if srv.opts.OnConnectionError != nil {
-		srv.opts.OnConnectionError(e)
-	}
-}
-
-func writeError(w http.ResponseWriter, status int, code Code, message string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	fmt.Fprintf(w, `{"code":%d,"message":%s}`, code, quote(message)) //nolint:errcheck // best effort
-}
-
-// quote makes a JSON string.
-func quote(s string) string {
-	b, _ := json.Marshal(s) //nolint:errcheck // a string can always be encoded
-	return string(b)
-}
-
-func openFrame(packet []byte) *Frame {
-	buf := append(BeginFrame(len(packet)), packet[1:]...)
-	f := EndFrame(buf)
-	f.wire[f.textOff] = byte(packetOpen)
-	f.control, f.plain = true, true
-	return f
 }

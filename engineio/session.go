@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,21 +60,21 @@ type Session struct {
 
 	mu        sync.Mutex
 	state     sessionState
-	scheduled bool          // a flusher or a catching-up writer owns the queue's way out
-	opened    bool          // the handler made the receiver
-	early     Reason        // of an end that was asked for before that
-	stalled   bool          // the client does not take what is written
-	posting   bool          // a POST is being read
-	upgrading bool          // the probe of conn-to-be was answered
-	noops     uint8         // polls cut short for this upgrade
-	conn      *wsConn       // nil while polling
-	probe     *wsConn       // the connection that asks to take over
-	poll      *pollWait     // the GET that waits
-	pollCame  chan struct{} // closed when the next GET arrives; nil while nobody asks
-	post      *http.ResponseController
+	scheduled bool                     // a flusher or a catching-up writer owns the queue's way out
+	opened    bool                     // the handler made the receiver
+	early     Reason                   // of an end that was asked for before that
+	stalled   bool                     // the client does not take what is written
+	posting   bool                     // a POST is being read
+	upgrading bool                     // the probe of conn-to-be was answered
+	noops     uint8                    // polls cut short for this upgrade
+	conn      *wsConn                  // nil while polling
+	probe     *wsConn                  // the connection that asks to take over
+	poll      *pollWait                // the GET that waits, or whose answer is being written
+	pollCame  chan struct{}            // closed when the next GET arrives; nil while nobody asks
+	post      *http.ResponseController // of the POST whose body is being read
 	queue     []queued
 	first     [1]queued // backs queue while it is short
-	size      int64     // bytes of queue and of what is being written
+	size      int64     // cost of queue and of what is being written
 	reason    Reason    // of the close that is under way
 	closeErr  error
 	closeBy   time.Time
@@ -120,9 +121,13 @@ func (s *Session) SendVolatile(f *Frame) bool {
 
 // enqueue reports whether a flusher has to be told.
 func (s *Session) enqueue(f *Frame, volatile bool) (wake bool, err error) {
-	size := int64(len(f.wire))
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.enqueueLocked(f, volatile)
+}
+
+func (s *Session) enqueueLocked(f *Frame, volatile bool) (wake bool, err error) {
+	size := f.cost()
 	if s.state != stateOpen {
 		return false, ErrClosed
 	}
@@ -155,10 +160,14 @@ func (s *Session) push(q queued) {
 
 // ready says whether a volatile packet would leave at once.
 func (s *Session) ready() bool {
-	if s.conn != nil {
+	switch {
+	case s.conn == nil:
+		return s.poll.waits() || len(s.queue) == 0
+	case s.conn.raw == nil:
+		return s.size <= flushChunk // whether it takes a write can't be tried
+	default:
 		return !s.stalled
 	}
-	return s.poll != nil || len(s.queue) == 0
 }
 
 // rouse sees to it that the queue gets out; it reports whether a flusher has to be told.
@@ -178,7 +187,7 @@ func (s *Session) dropVolatile() {
 	kept := s.queue[:0]
 	for _, q := range s.queue {
 		if q.volatile {
-			s.size -= int64(len(q.frame.wire))
+			s.size -= q.frame.cost()
 			s.srv.stats.volatileDropped.Add(1)
 			continue
 		}
@@ -188,7 +197,7 @@ func (s *Session) dropVolatile() {
 	s.queue = kept
 }
 
-// take moves what is queued to out. Its bytes still count until release.
+// take moves what is queued to out. It counts until it is written.
 func (s *Session) take(out []*Frame) []*Frame {
 	for _, q := range s.queue {
 		out = append(out, q.frame)
@@ -225,7 +234,7 @@ func (s *Session) CloseWith(reason Reason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != stateClosed {
-		s.finishSoon(reason, nil, closeNormal)
+		s.finishSoon(reason, nil, closeNoStatus)
 	}
 }
 
@@ -238,7 +247,8 @@ func (s *Session) finishSoon(reason Reason, err error, code uint16) {
 	s.srv.spawn(func() { s.finish(reason, err, code) })
 }
 
-// finish ends the session, once. code is what a websocket client is told, 0 for nothing.
+// finish ends the session, once, and tells its receiver. code is what a websocket client is told, 0 for nothing.
+// It may block as long as the receiver does, so the goroutines that serve many sessions use finishSoon.
 func (s *Session) finish(reason Reason, err error, code uint16) {
 	s.mu.Lock()
 	if s.state == stateClosed {
@@ -246,57 +256,88 @@ func (s *Session) finish(reason Reason, err error, code uint16) {
 		return
 	}
 	s.deaf.Store(true)
-	s.state = stateClosed
 	s.closeCode = code
-	conn, probe, post := s.conn, s.probe, s.post
-	s.probe = nil
-	clear(s.queue)
-	s.queue = nil
 	s.lastWord = closeFrame
 	if reason == ReasonTransportClose {
 		s.lastWord = noopFrame
 	}
-	s.poll.wake()
-	if post != nil {
-		post.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // best effort: the body's own bound remains
+	if s.state == stateClosing && s.reason != "" {
+		reason = s.reason // the client left, or was given up, while it was being closed
 	}
-	farewell := conn != nil && !s.scheduled
-	if farewell {
-		s.scheduled = true // nobody else writes from here on
+	s.state = stateClosed
+	conn, probe := s.conn, s.probe
+	s.probe = nil
+	clear(s.queue)
+	s.queue = nil
+	s.poll.end()
+	if s.post != nil {
+		s.post.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // best effort: the body's own bound remains
 	}
-	stuck := s.stalled
+	owned, stuck := s.scheduled, s.stalled
+	s.scheduled = true // nobody else writes from here on
 	s.mu.Unlock()
 
 	s.srv.sessions.remove(s.id)
 	s.srv.wheel.cancel(s)
 	s.srv.stats.closed(reason)
 	s.srv.closed()
-	if farewell {
+	switch {
+	case conn == nil:
+	case !owned:
 		conn.farewell(code)
-	} else if conn != nil && stuck {
+	case stuck || code == 0:
 		conn.kick()
+	default:
+		conn.part() // who is writing says farewell, if the client takes what is being written within that time
 	}
 	if probe != nil {
 		probe.kick()
 	}
 	s.srv.opts.Logger.Debug().Str("sid", s.id).Str("reason", string(reason)).AnErr("cause", err).Msg("session closed")
+	defer s.srv.live.Done()
+	defer s.survive("Close", nil)
 	s.recv.Close(reason, err)
-	s.srv.live.Done()
 }
 
-// receive hands packets over, in order, and ends the session if one is wrong. deliver calls back for each.
-func (s *Session) receive(deliver func(handle func(packet) error) error) error {
+// survive keeps a receiver's panic from taking every other session down with it. It is for defer.
+func (s *Session) survive(call string, err *error) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	s.srv.opts.Logger.Error().Str("sid", s.id).Str("call", call).Interface("panic", v).Bytes("stack", debug.Stack()).
+		Msg("receiver panicked")
+	if err != nil {
+		*err = errPanic
+	}
+}
+
+// turn has f hand packets over while nobody else does.
+func (s *Session) turn(f func() error) error {
+	s.beginTurn()
+	defer s.endTurn()
+	return f()
+}
+
+func (s *Session) beginTurn() {
 	s.in.Lock()
 	s.busy.Store(true)
-	err := deliver(s.handle)
+}
+
+func (s *Session) endTurn() {
+	if s.awaiting.Load() {
+		s.extend() // the pong may have come in behind what has just been handled
+	}
 	s.busy.Store(false)
 	s.in.Unlock()
-	return err
 }
 
 // handle takes one packet from the client; the caller holds s.in. An error ends the session.
 func (s *Session) handle(p packet) error {
 	if s.deaf.Load() {
+		if p.kind == packetClose {
+			return errClientClosed
+		}
 		return nil // closing: as in Node's server, what still arrives is not handed over
 	}
 	if p.kind == packetMessage {
@@ -304,10 +345,7 @@ func (s *Session) handle(p packet) error {
 			s.extend()
 		}
 		s.srv.stats.messagesIn.Add(1)
-		if err := s.recv.Message(p.data, p.binary); err != nil {
-			return &packetError{err}
-		}
-		return nil
+		return s.message(p)
 	}
 	switch p.kind {
 	case packetPong:
@@ -323,6 +361,14 @@ func (s *Session) handle(p packet) error {
 	return nil // the others mean nothing here; Node's server ignores them too
 }
 
+func (s *Session) message(p packet) (err error) {
+	defer s.survive("Message", &err)
+	if err := s.recv.Message(p.data, p.binary); err != nil {
+		return &packetError{err}
+	}
+	return nil
+}
+
 // extend gives the pong that is due more time, once: something else that arrives is a sign of life too.
 func (s *Session) extend() {
 	if s.extended.CompareAndSwap(false, true) {
@@ -332,7 +378,7 @@ func (s *Session) extend() {
 
 // fail ends the session for an error of receive.
 func (s *Session) fail(err error) {
-	reason, code := ReasonTransportError, closeProtocolError
+	reason := ReasonTransportError
 	switch e := err.(type) { //nolint:errorlint // made here, never wrapped
 	case *packetError:
 		reason = ReasonParseError
@@ -340,54 +386,59 @@ func (s *Session) fail(err error) {
 	default:
 		switch err {
 		case errClientClosed:
-			reason, code, err = ReasonTransportClose, closeNormal, nil
+			reason, err = ReasonTransportClose, nil
 		case errPacket, errUTF8, errTooMany:
 			reason = ReasonParseError
 		}
 	}
-	s.finish(reason, err, code)
+	s.finish(reason, err, closeNoStatus)
 }
 
-// look is the session's turn in the sweep.
+// look is the session's turn in the sweep. It must not block.
 func (s *Session) look(now time.Time) {
 	s.mu.Lock()
-	state, closeBy, reason := s.state, s.closeBy, s.reason
+	wake := s.lookLocked(now)
 	s.mu.Unlock()
-	switch state {
-	case stateClosed:
-		return
-	case stateClosing:
-		if closeBy.IsZero() {
-			return // its end is on its way
-		}
-		if now.Before(closeBy) {
-			s.srv.wheel.schedule(s, closeBy)
-			return
-		}
-		s.finish(reason, nil, 0)
-		return
+	if wake {
+		s.srv.flusherOf(s).add(s)
 	}
-	at := s.srv.now()
-	due := s.beatDue.Load()
+}
+
+func (s *Session) lookLocked(now time.Time) (wake bool) {
+	switch {
+	case s.state == stateClosed, s.state == stateClosing && s.closeBy.IsZero():
+		return false // its end has come or is on its way
+	case s.state == stateClosing && now.Before(s.closeBy):
+		s.srv.wheel.schedule(s, s.closeBy)
+		return false
+	case s.state == stateClosing:
+		s.finishSoon(s.reason, nil, 0)
+		return false
+	}
+	at, due := s.srv.now(), s.beatDue.Load()
 	switch {
 	case at < due:
 	case !s.awaiting.Load():
 		due += int64(s.srv.opts.PingTimeout)
-		if late := at + int64(s.srv.opts.PingTimeout)/2; due < late {
+		if due < at+int64(s.srv.opts.PingTimeout)/2 {
 			due = at + int64(s.srv.opts.PingTimeout) // this process was held up: not the client's fault
 		}
 		s.beatDue.Store(due)
 		s.extended.Store(false)
 		s.awaiting.Store(true)
-		s.Send(pingFrame) //nolint:errcheck // a session that can't take it is being closed
+		wake, _ = s.enqueueLocked(pingFrame, false) //nolint:errcheck // a session that can't take it is being closed
 	case s.busy.Load():
-		due = at + int64(s.srv.opts.PingTimeout)
-		s.beatDue.Store(due)
+		s.extended.Store(false)
+		s.beatDue.CompareAndSwap(due, at+int64(s.srv.opts.PingTimeout))
+		due = s.beatDue.Load()
 	default:
-		s.finish(ReasonPingTimeout, nil, closeNormal)
-		return
+		s.finishSoon(ReasonPingTimeout, nil, closeNoStatus)
+		return false
 	}
+	// A pong that comes from now on asks for a ping after the interval, which may be before this one is overdue.
+	due = min(due, at+int64(s.srv.opts.PingInterval))
 	s.srv.wheel.schedule(s, s.srv.start.Add(time.Duration(due)))
+	return wake
 }
 
 // expired says whether the pong is overdue though the sweep has not come by yet.

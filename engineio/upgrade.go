@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"errors"
+	"time"
 )
 
 var errUpgrade = errors.New("upgrade was not completed")
@@ -15,6 +16,7 @@ func (s *Session) offerProbe(c *wsConn) bool {
 		return false
 	}
 	s.probe = c
+	c.probing = time.AfterFunc(s.srv.opts.UpgradeTimeout, c.kick)
 	return true
 }
 

@@ -14,17 +14,12 @@ import (
 // Websocket close codes that this package sends (RFC 6455, section 7.4.1). closeNoStatus is a close frame
 // without a code; 0 sends no frame.
 const (
-	closeNormal        = uint16(ws.StatusNormalClosure)
 	closeProtocolError = uint16(ws.StatusProtocolError)
 	closeInvalidData   = uint16(ws.StatusInvalidFramePayloadData)
 	closeTooLarge      = uint16(ws.StatusMessageTooBig)
 	closeTryLater      = uint16(1013)
 	closeNoStatus      = uint16(ws.StatusNoStatusRcvd)
 )
-
-// lingerTimeout is how long a connection that was said farewell may take to hang up. Closing it at once
-// would make the kernel throw away what the client has not read yet, if anything of it is still arriving.
-const lingerTimeout = 3 * time.Second
 
 // wsConn is a websocket connection. One goroutine, run, reads it and is the only one to close it; others
 // end it with farewell or kick.
@@ -35,6 +30,9 @@ type wsConn struct {
 	s       *Session
 	deflate bool        // permessage-deflate was negotiated
 	probing *time.Timer // bounds an upgrade; nil once the connection carries the session
+
+	gone bool          // closed by its reader; Server.partMu
+	said chan struct{} // closed when the farewell was written, where that takes a goroutine; Server.partMu
 
 	in       readOp
 	header   bytes.Reader // over the bytes at hand, to read a header from
@@ -71,10 +69,11 @@ var (
 	errBadDeflate = &wsError{closeInvalidData, "malformed compressed data"}
 )
 
-// run reads the session's connection to its end. taken are bytes that arrived with the handshake.
+// run reads the connection to its end. taken are bytes that arrived with the handshake.
 func (c *wsConn) run(taken []byte) {
-	defer c.Close()
+	defer c.leave()
 	if len(taken) > 0 {
+		c.srv.stats.bytesIn.Add(uint64(len(taken)))
 		c.in.buf = getBuffer(max(len(taken), readBufferSize))
 		c.in.have = copy(c.in.buf, taken)
 	}
@@ -92,6 +91,15 @@ func (c *wsConn) run(taken []byte) {
 	c.in.release()
 }
 
+// refuse ends a connection that no session takes.
+func (c *wsConn) refuse() {
+	defer c.leave()
+	c.farewell(closeNoStatus)
+	c.linger()
+	c.in.have = 0
+	c.in.release()
+}
+
 // end ends the session for what ended the reading. It reports whether the client may still be sending.
 func (c *wsConn) end(err error) bool {
 	switch e := err.(type) { //nolint:errorlint // made here or below, never wrapped
@@ -103,7 +111,7 @@ func (c *wsConn) end(err error) bool {
 		return true
 	}
 	switch {
-	case errors.Is(err, errClientClosed), errors.Is(err, errPacket), errors.Is(err, errDirection):
+	case errors.Is(err, errClientClosed), errors.Is(err, errPacket), errors.Is(err, errDirection), errors.Is(err, errPanic):
 		c.s.fail(err)
 		return true
 	case errors.Is(err, errPeerClosed):
@@ -120,45 +128,6 @@ func (c *wsConn) handle(p packet) error {
 		return c.s.probePacket(c, p)
 	}
 	return c.s.handle(p)
-}
-
-// linger reads and forgets until the client hangs up or the deadline that farewell set has passed.
-func (c *wsConn) linger() {
-	c.SetReadDeadline(time.Now().Add(lingerTimeout)) //nolint:errcheck // a closed connection ends the loop below
-	for {
-		c.in.have = 0
-		if _, err := c.in.read(c); err != nil {
-			return
-		}
-	}
-}
-
-// farewell sends a close frame if the connection takes it at once, and bounds the time that the client has to hang
-// up. Only who owns the way out of the session may call it.
-func (c *wsConn) farewell(code uint16) {
-	if code == 0 {
-		c.kick()
-		return
-	}
-	frame := []byte{0x80 | byte(ws.OpClose), 0}
-	if code != closeNoStatus {
-		frame[1] = 2
-		frame = append(frame, byte(code>>8), byte(code))
-	}
-	c.SetDeadline(time.Now().Add(lingerTimeout)) //nolint:errcheck // a closed connection needs no bound
-	if c.raw == nil {
-		c.srv.spawn(func() { c.Write(frame) }) //nolint:errcheck // best effort
-		return
-	}
-	var op writeOp
-	if n, err := op.try(c.raw, frame); err != nil || n < len(frame) {
-		c.kick()
-	}
-}
-
-// kick makes the reader, and a writer that waits, give up at once.
-func (c *wsConn) kick() {
-	c.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // fails only where it is closed already
 }
 
 // readAll hands over what arrives until the connection or the session fails.
@@ -185,12 +154,7 @@ func (c *wsConn) readAll() error {
 
 // handOver handles the frames that are complete. One batch is one turn of the session's inbound lock.
 func (c *wsConn) handOver() error {
-	s := c.s
-	s.in.Lock()
-	s.busy.Store(true)
-	used, need, err := c.frames(c.in.buf[:c.in.have])
-	s.busy.Store(false)
-	s.in.Unlock()
+	used, need, err := c.takeTurn()
 	if err != nil {
 		return err
 	}
@@ -203,6 +167,12 @@ func (c *wsConn) handOver() error {
 		c.in.buf = growBuffer(c.in.buf, c.in.have, min(need, 4*len(c.in.buf)))
 	}
 	return nil
+}
+
+func (c *wsConn) takeTurn() (used, need int, err error) {
+	c.s.beginTurn()
+	defer c.s.endTurn()
+	return c.frames(c.in.buf[:c.in.have])
 }
 
 // frames handles the complete frames of b. It returns how much of b they took, and the size of the frame
@@ -308,7 +278,7 @@ func (c *wsConn) deliver(message []byte) error {
 	if !utf8.Valid(message) {
 		return errBadText
 	}
-	p, err := parsePacket(message)
+	p, err := parseText(message)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,114 @@
+package engineio
+
+import (
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// lingerTimeout is how long a connection that was said farewell may take to hang up. Closing it at once
+// would make the kernel throw away what the client has not read yet, if anything of it is still arriving.
+const lingerTimeout = 3 * time.Second
+
+// farewell sends a close frame if the connection takes it at once, and bounds the time that the client has to hang
+// up. Only who owns the way out of the session may call it.
+func (c *wsConn) farewell(code uint16) {
+	if code == 0 {
+		c.kick()
+		return
+	}
+	frame := []byte{0x80 | byte(ws.OpClose), 0}
+	if code != closeNoStatus {
+		frame[1] = 2
+		frame = append(frame, byte(code>>8), byte(code))
+	}
+	if c.raw == nil {
+		if c.part() {
+			c.farewellWaiting(frame)
+		}
+		return
+	}
+	var op writeOp
+	n, err := op.try(c.raw, frame)
+	c.srv.stats.bytesOut.Add(uint64(n))
+	if c.part() && (err != nil || n < len(frame)) {
+		c.kick()
+	}
+}
+
+// farewellWaiting is for a connection that can't be written to without waiting.
+func (c *wsConn) farewellWaiting(frame []byte) {
+	said := make(chan struct{})
+	c.srv.partMu.Lock()
+	gone := c.gone
+	if !gone {
+		c.said = said
+	}
+	c.srv.partMu.Unlock()
+	if gone {
+		return
+	}
+	c.srv.spawn(func() {
+		defer close(said)
+		n, _ := c.Write(frame) //nolint:errcheck // best effort: the client learns of the end when the connection closes
+		c.srv.stats.bytesOut.Add(uint64(n))
+	})
+}
+
+// part bounds the rest of the connection's life: what is being written, and the client's time to hang up. It
+// reports false when the connection is closed already.
+func (c *wsConn) part() bool {
+	c.srv.partMu.Lock()
+	gone := c.gone
+	if !gone {
+		c.srv.parting[c] = struct{}{}
+	}
+	c.srv.partMu.Unlock()
+	if gone {
+		return false
+	}
+	c.SetDeadline(time.Now().Add(lingerTimeout)) //nolint:errcheck // fails only where it is closed already
+	if c.srv.hurry.Load() {
+		c.kick()
+	}
+	return true
+}
+
+// kick makes the reader, and a writer that waits, give up at once.
+func (c *wsConn) kick() {
+	c.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // fails only where it is closed already
+}
+
+// linger reads and forgets until the client hangs up or its time is over.
+func (c *wsConn) linger() {
+	c.part()
+	for {
+		c.in.have = 0
+		if _, err := c.in.read(c); err != nil {
+			return
+		}
+	}
+}
+
+// leave closes the connection, behind a farewell that is being written. Its reader calls it, last of all.
+func (c *wsConn) leave() {
+	c.srv.partMu.Lock()
+	c.gone = true
+	delete(c.srv.parting, c)
+	said := c.said
+	c.srv.partMu.Unlock()
+	if said != nil {
+		<-said
+	}
+	c.Close()
+}
+
+// hurryParting kicks every connection that was said farewell, now and from now on.
+func (srv *Server) hurryParting() {
+	srv.hurry.Store(true)
+	srv.partMu.Lock()
+	defer srv.partMu.Unlock()
+	for c := range srv.parting {
+		c.kick()
+	}
+}
