@@ -142,6 +142,9 @@ func (f *Frame) NoCompress() *Frame {
 	return &Frame{wire: f.wire, attachments: f.attachments, textOff: f.textOff, textEnd: f.textEnd, control: f.control, plain: true}
 }
 
+// Compressible says whether a transport may compress the frame.
+func (f *Frame) Compressible() bool { return !f.plain }
+
 // appendPolling appends the frame's packets to a polling payload (Engine.IO v4, "HTTP long-polling").
 func (f *Frame) appendPolling(b []byte) []byte {
 	if f.textEnd != 0 {
