@@ -68,16 +68,33 @@ func (b Broadcast) Timeout(d time.Duration) Broadcast {
 // Emit sends an event, which is encoded once for all. Errors: of encoding, as with Socket.Emit, and then
 // nobody is sent anything; ErrReservedEvent; and of the cluster bus, after everyone on this node was sent
 // the event.
-func (b Broadcast) Emit(event string, args ...any) error { return b.emit(event, args) }
+// In a recoverable namespace the event is on its way to the log when Emit returns: see EmitThen. There it is
+// ErrNotKept while the log takes no events.
+func (b Broadcast) Emit(event string, args ...any) error { return b.emit(event, args, nil) }
+
+// EmitThen is Emit that calls then once the outcome is known, unless it returns an error: with nil when the event
+// was committed to the log and put into the queues, or with why it was not kept, and then nobody got it. In a namespace
+// that is not recoverable that is at once. then may run on a goroutine of the log: it may acknowledge an event, but
+// must not emit or wait.
+func (b Broadcast) EmitThen(then func(error), event string, args ...any) error {
+	if b.parent != nil {
+		err := b.emit(event, args, nil)
+		if err == nil {
+			then(nil)
+		}
+		return err
+	}
+	return b.emit(event, args, then)
+}
 
 // Send emits "message".
-func (b Broadcast) Send(args ...any) error { return b.emit("message", args) }
+func (b Broadcast) Send(args ...any) error { return b.emit("message", args, nil) }
 
-func (b Broadcast) emit(event string, args []any) error {
+func (b Broadcast) emit(event string, args []any, then func(error)) error {
 	if b.parent != nil {
 		var errs []error
 		for _, n := range b.parent.Children() {
-			errs = append(errs, b.in(n).emit(event, args))
+			errs = append(errs, b.in(n).emit(event, args, nil))
 		}
 		return errors.Join(errs...)
 	}
@@ -89,7 +106,10 @@ func (b Broadcast) emit(event string, args []any) error {
 	if err != nil {
 		return err
 	}
-	frame := n.outlet.broadcast(b.target(), p, b.flags, 0, nil)
+	frame, err := n.outlet.broadcast(b.target(), p, b.flags, 0, nil, then)
+	if err != nil {
+		return err
+	}
 	node := b.cluster()
 	if node == nil {
 		return nil
@@ -154,7 +174,7 @@ func (b Broadcast) EmitWithAck(ctx context.Context, event string, args ...any) (
 	ctx, cancel := n.bound(ctx, b.timeout)
 	defer cancel()
 	g := newAckGroup()
-	frame := n.outlet.broadcast(b.target(), p, b.flags, id, g)
+	frame, _ := n.outlet.broadcast(b.target(), p, b.flags, id, g, nil) // nothing is kept that is acknowledged
 	if node := b.cluster(); node != nil {
 		m := b.message(cluster.KindBroadcast)
 		m.Data, m.Attachments = frame.Text()[p.data-textStart:], frame.Attachments()
@@ -236,5 +256,6 @@ func (n *Namespace) operate(t *target, kind cluster.Kind, rooms []string, close 
 				n.leave(list[i].socket, room)
 			}
 		}
+		n.saved(list[i].socket)
 	}
 }

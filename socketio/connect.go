@@ -3,6 +3,8 @@ package socketio
 import (
 	"errors"
 	"slices"
+
+	"holdfast/engineio"
 )
 
 // connect begins a client's entry into a namespace (Socket.IO protocol v5, "Connection to a namespace").
@@ -24,7 +26,7 @@ func (c *conn) connect(name []byte, auth []byte) {
 	if n != nil {
 		t := n.table()
 		j.name = n.name
-		direct = len(t.use) == 0
+		direct = len(t.use) == 0 && (n.outlet.flow == nil || len(auth) == 0)
 		greet = !direct || len(t.connect) > 0
 	} else {
 		j.name = string(name)
@@ -116,7 +118,7 @@ func (c *conn) refuse(namespace string, err error) {
 func (s *Socket) connectAndWork(name string) {
 	srv := s.conn.server
 	defer srv.done()
-	n, err := s.approve(name)
+	n, resumed, err := s.approve(name)
 	s.conn.mu.Lock()
 	s.conn.attempts--
 	s.conn.mu.Unlock()
@@ -126,7 +128,7 @@ func (s *Socket) connectAndWork(name string) {
 		if s.close("", closeRefused) {
 			s.conn.refuse(name, err)
 		}
-	case n.admit(s):
+	case resumed || n.admit(s):
 		s.greet()
 		s.work()
 		return
@@ -136,32 +138,42 @@ func (s *Socket) connectAndWork(name string) {
 	}
 }
 
-// approve finds the namespace and runs its middlewares. The namespace returned is held, even with an error.
-func (s *Socket) approve(name string) (*Namespace, error) {
+// approve finds the namespace and runs its middlewares. resumed says that the socket is connected already, as the one
+// that its client had before. The namespace returned is held, even with an error.
+func (s *Socket) approve(name string) (n *Namespace, resumed bool, err error) {
 	srv := s.conn.server
-	n := s.ns
+	n = s.ns
 	if n == nil {
 		n = srv.permit(name, func() *Handshake { return s.conn.handshake(s.auth) })
 		if n == nil {
-			return nil, &Error{Message: "Invalid namespace"}
+			return nil, false, &Error{Message: "Invalid namespace"}
 		}
 		s.mu.Lock()
 		s.ns = n
 		s.mu.Unlock()
 	}
+	flow := n.outlet.flow
+	if flow != nil && flow.opts.SkipMiddlewares {
+		if resumed, err = flow.resume(s, s.claimOf()); resumed || err != nil {
+			return n, resumed, err
+		}
+	}
 	for _, use := range n.table().use {
 		if s.gone() {
-			return n, ErrDisconnected
+			return n, false, ErrDisconnected
 		}
 		if err := s.guard("connection middleware", func() error { return use(s) }); err != nil {
 			var e *Error
 			if !errors.As(err, &e) {
 				srv.opts.Logger.Error().Err(err).Str("namespace", name).Str("socket", s.id).Msg("connection middleware failed")
 			}
-			return n, err
+			return n, false, err
 		}
 	}
-	return n, nil
+	if flow != nil && !flow.opts.SkipMiddlewares {
+		resumed, err = flow.resume(s, s.claimOf())
+	}
+	return n, resumed, err
 }
 
 // admit makes a socket a member of the namespace and tells its client. It reports false where the
@@ -169,9 +181,12 @@ func (s *Socket) approve(name string) (*Namespace, error) {
 // locks, so that a socket whose connection is gone is never left behind in a namespace or room, and no
 // broadcast overtakes the packet.
 func (n *Namespace) admit(s *Socket) bool {
-	body := make([]byte, 0, 40)
-	body = append(append(append(body, `{"sid":"`...), s.id...), `"}`...)
-	frame := encodeControl(packetConnect, n.name, body)
+	frame := connectFrame(s)
+	flow := n.outlet.flow
+	var c claim
+	if flow != nil {
+		c = s.claimOf()
+	}
 
 	n.mu.Lock()
 	s.mu.Lock()
@@ -182,23 +197,37 @@ func (n *Namespace) admit(s *Socket) bool {
 	}
 	s.state = stateConnected
 	s.connected.Store(true)
-	_ = s.conn.session.Send(frame) // a session that is closing will close the socket too
+	n.server.stats.sockets.Add(1)
+	n.server.stats.connects.Add(1)
+	if flow == nil {
+		_ = s.conn.session.Send(frame) // a session that is closing will close the socket too
+	}
 	var early []string
 	if s.more != nil {
 		early, s.more.rooms = s.more.rooms, nil
 	}
-	s.mu.Unlock()
 	n.register(s)
 	for _, room := range early {
 		n.join(s, room)
 	}
+	if flow != nil {
+		flow.admit(s, c)
+	}
+	s.mu.Unlock()
 	n.mu.Unlock()
 
-	srv := n.server
-	srv.lobby.remove(s.conn)
-	srv.stats.sockets.Add(1)
-	srv.stats.connects.Add(1)
+	n.server.lobby.remove(s.conn)
 	return true
+}
+
+// connectFrame is the CONNECT packet for a socket.
+func connectFrame(s *Socket) *engineio.Frame {
+	body := make([]byte, 0, 80)
+	body = append(append(append(body, `{"sid":"`...), s.id...), '"')
+	if s.kept != nil {
+		body = append(append(append(body, `,"pid":"`...), s.kept.pid...), '"')
+	}
+	return encodeControl(packetConnect, s.ns.name, append(body, '}'))
 }
 
 // greet runs the connect handlers.

@@ -29,7 +29,7 @@ func (s *Socket) enqueue(e *Event) {
 		<-space
 		s.mu.Lock()
 	}
-	if s.state != stateConnected {
+	if s.state != stateConnected || s.leaving {
 		s.mu.Unlock()
 		return
 	}
@@ -59,6 +59,9 @@ func (s *Socket) workAndDone() {
 func (s *Socket) work() {
 	for {
 		s.mu.Lock()
+		if s.leaving {
+			s.head, s.tail, s.queued = nil, nil, 0
+		}
 		e := s.head
 		if e == nil {
 			if s.state == stateClosed && !s.ended {
@@ -66,6 +69,9 @@ func (s *Socket) work() {
 				reason := s.more.reason
 				s.mu.Unlock()
 				s.sayGoodbye(reason)
+				if f := s.ns.outlet.flow; f != nil {
+					f.handled(s)
+				}
 				continue
 			}
 			s.running = false

@@ -115,11 +115,11 @@ func (n *Namespace) Timeout(d time.Duration) Broadcast { return n.everyone().Tim
 
 // Emit sends an event to everyone in the namespace; see Broadcast.Emit.
 func (n *Namespace) Emit(event string, args ...any) error {
-	return n.everyone().emit(event, args)
+	return n.everyone().emit(event, args, nil)
 }
 
 // Send emits "message".
-func (n *Namespace) Send(args ...any) error { return n.everyone().emit("message", args) }
+func (n *Namespace) Send(args ...any) error { return n.everyone().emit("message", args, nil) }
 
 // EmitWithAck sends an event to everyone in the namespace and waits for all acknowledgements; see
 // Broadcast.EmitWithAck.

@@ -142,12 +142,12 @@ func (nd *node) broadcast(t *target, m *cluster.Message) {
 	}
 	f := sendFlags{volatile: m.Volatile, noCompress: m.NoCompress}
 	if m.RequestID == "" {
-		n.outlet.broadcast(t, encodeRaw(n.name, noID, m.Data, m.Attachments), f, 0, nil)
+		_, _ = n.outlet.broadcast(t, encodeRaw(n.name, noID, m.Data, m.Attachments), f, 0, nil, nil)
 		return
 	}
 	id := n.ackIDs.Add(1) - 1
 	r := &relayedAcks{node: nd, request: m}
-	n.outlet.broadcast(t, encodeRaw(n.name, int64(id), m.Data, m.Attachments), f, id, r)
+	_, _ = n.outlet.broadcast(t, encodeRaw(n.name, int64(id), m.Data, m.Attachments), f, id, r, nil)
 	r.begin(id, m.Timeout)
 }
 

@@ -8,9 +8,11 @@ import (
 )
 
 // outlet is the one way out of a namespace: whatever its sockets are sent passes here, and keeps the order
-// in which it came. It goes straight into the queues of the sessions.
+// in which it came. It goes straight into the queues of the sessions or, in a recoverable namespace, through
+// the flow.
 type outlet struct {
-	n *Namespace
+	n    *Namespace
+	flow *flow // nil where nothing is kept
 }
 
 // sendFlags qualify one emit.
@@ -31,6 +33,9 @@ func (f sendFlags) close(p packet) *engineio.Frame {
 // event sends an event to one socket.
 func (o *outlet) event(s *Socket, p packet, f sendFlags) error {
 	o.n.server.stats.emits.Add(1)
+	if o.flow != nil {
+		return o.flow.event(s, p, f)
+	}
 	frame := f.close(p)
 	s.mu.Lock()
 	if s.state == stateClosed {
@@ -40,7 +45,7 @@ func (o *outlet) event(s *Socket, p packet, f sendFlags) error {
 	err := send(s.conn.session, frame, f.volatile)
 	s.mu.Unlock()
 	if err == nil {
-		o.notify(frame, p, s)
+		o.notify(frame, p.data-textStart, s)
 	}
 	return err
 }
@@ -48,6 +53,9 @@ func (o *outlet) event(s *Socket, p packet, f sendFlags) error {
 // request is event for one whose acknowledgement, under id, goes to w.
 func (o *outlet) request(s *Socket, p packet, f sendFlags, id uint64, w ackWaiter) error {
 	o.n.server.stats.emits.Add(1)
+	if o.flow != nil {
+		return o.flow.request(s, p, f, id, w)
+	}
 	frame := f.close(p)
 	s.mu.Lock()
 	if s.state == stateClosed {
@@ -61,13 +69,16 @@ func (o *outlet) request(s *Socket, p packet, f sendFlags, id uint64, w ackWaite
 	}
 	s.mu.Unlock()
 	if err == nil {
-		o.notify(frame, p, s)
+		o.notify(frame, p.data-textStart, s)
 	}
 	return err
 }
 
 // ack sends the answer to an event of the socket's client.
 func (o *outlet) ack(s *Socket, p packet) error {
+	if o.flow != nil {
+		return o.flow.ack(s, p)
+	}
 	frame := p.frame()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,69 +97,89 @@ func (o *outlet) disconnect(s *Socket) {
 var batches = sync.Pool{New: func() any { return new(engineio.Batch) }}
 
 // broadcast sends an event to everyone that t names. If w is not nil it gets their acknowledgements, under
-// id; expect is called for each first, with the locks held. The lock is held while the frame is put into
-// the queues and no longer: that is what makes the order the same for everyone.
-// It returns the frame.
-func (o *outlet) broadcast(t *target, p packet, f sendFlags, id uint64, w broadcastWaiter) *engineio.Frame {
+// id. then, if not nil, is called once the event is kept and on its way, or could not be kept, unless an error is
+// returned. It returns the frame.
+func (o *outlet) broadcast(t *target, p packet, f sendFlags, id uint64, w broadcastWaiter, then func(error)) (*engineio.Frame, error) {
 	n := o.n
 	n.server.stats.emits.Add(1)
-	frame := f.close(p)
-	listeners := len(n.table().anyOutgoing) > 0
-	var told []*Socket
-	batch := batches.Get().(*engineio.Batch)
-
-	n.mu.Lock()
-	list := n.recipients(t)
-	if w == nil && !listeners && !f.volatile {
-		for i := range list {
-			if list[i].socket != t.sender {
-				_ = batch.Send(list[i].session, frame) // gone: it is about to leave the room
-			}
-		}
-	} else {
-		for i := range list {
-			s := list[i].socket
-			if s == t.sender {
-				continue
-			}
-			if w != nil {
-				s.mu.Lock()
-				s.addAck(id, w)
-				s.mu.Unlock()
-				w.expect(s)
-			}
-			sent := true
-			if f.volatile {
-				sent = batch.SendVolatile(list[i].session, frame)
-			} else {
-				sent = batch.Send(list[i].session, frame) == nil
-			}
-			if !sent && w != nil {
-				if w := s.takeAck(id); w != nil {
-					w.settle(s, nil, ErrDisconnected)
-				}
-			}
-			if sent && listeners {
-				told = append(told, s)
-			}
-		}
+	if o.flow != nil {
+		return o.flow.broadcast(t, p, f, id, w, then)
 	}
-	n.releaseRecipients()
+	frame := f.close(p)
+	batch := batches.Get().(*engineio.Batch)
+	n.mu.Lock()
+	told := o.enqueue(batch, t, &edition{plain: frame}, f, id, w)
 	n.mu.Unlock()
-
 	batch.Flush()
 	batches.Put(batch)
-	o.notify(frame, p, told...)
-	return frame
+	o.notify(frame, p.data-textStart, told...)
+	if then != nil {
+		then(nil)
+	}
+	return frame, nil
 }
 
-// notify calls the listeners of outgoing events.
-func (o *outlet) notify(frame *engineio.Frame, p packet, to ...*Socket) {
+// enqueue puts an event into the queues of everyone that t names, and returns who has to be reported to the listeners of
+// outgoing events. Namespace.mu is held while that is done and no longer: that is what makes the order the
+// same for everyone. expect is called for each before it is sent the event.
+func (o *outlet) enqueue(batch *engineio.Batch, t *target, e *edition, f sendFlags, id uint64, w broadcastWaiter) (told []*Socket) {
+	n := o.n
+	listeners := len(n.table().anyOutgoing) > 0
+	list := n.recipients(t)
+	defer n.releaseRecipients()
+	if w == nil && !listeners && !f.volatile && e.position.Epoch == 0 {
+		for i := range list {
+			if list[i].socket != t.sender {
+				_ = batch.Send(list[i].session, e.plain) // gone: it is about to leave the room
+			}
+		}
+		return nil
+	}
+	for i := range list {
+		s := list[i].socket
+		if s == t.sender {
+			continue
+		}
+		if w != nil {
+			s.mu.Lock()
+			s.addAck(id, w)
+			s.mu.Unlock()
+			w.expect(s)
+		}
+		sent := put(batch, list[i].session, e.of(s), f.volatile) == nil
+		if !sent && w != nil {
+			if w := s.takeAck(id); w != nil {
+				w.settle(s, nil, ErrDisconnected)
+			}
+		}
+		if sent && listeners {
+			told = append(told, s)
+		}
+	}
+	return told
+}
+
+// errDropped says that a volatile event was not sent.
+var errDropped = errors.New("volatile event dropped")
+
+// put queues a frame for a session.
+func put(batch *engineio.Batch, session *engineio.Session, frame *engineio.Frame, volatile bool) error {
+	if !volatile {
+		return batch.Send(session, frame)
+	}
+	if !batch.SendVolatile(session, frame) {
+		return errDropped
+	}
+	return nil
+}
+
+// notify calls the listeners of outgoing events. data is where the JSON array begins in the frame's text.
+func (o *outlet) notify(frame *engineio.Frame, data int, to ...*Socket) {
 	listeners := o.n.table().anyOutgoing
 	if len(listeners) == 0 || len(to) == 0 {
 		return
 	}
-	args, err := scanArray(frame.Text()[p.data-textStart:], nil)
+	args, err := scanArray(frame.Text()[data:], nil)
 	if err != nil || len(args) == 0 {
 		return // not possible: it was encoded here
 	}

@@ -77,7 +77,7 @@ func (p *ParentNamespace) Timeout(d time.Duration) Broadcast { return p.everyone
 
 // Emit sends an event to everyone in all children.
 func (p *ParentNamespace) Emit(event string, args ...any) error {
-	return p.everyone().emit(event, args)
+	return p.everyone().emit(event, args, nil)
 }
 
 // SocketsJoin puts everyone in all children into rooms.

@@ -22,8 +22,9 @@ type member struct {
 
 // membership is a room in a socket's list.
 type membership struct {
-	room *room
-	at   int32 // in room.members
+	room  *room
+	at    int32  // in room.members
+	since uint64 // the position of a recoverable namespace at which the socket joined
 }
 
 // register adds a socket to the namespace.
@@ -58,7 +59,11 @@ func (n *Namespace) join(s *Socket, name string) {
 		r = &room{name: name}
 		n.rooms[name] = r
 	}
-	s.rooms = append(s.rooms, membership{room: r, at: int32(len(r.members))})
+	m := membership{room: r, at: int32(len(r.members))}
+	if f := n.outlet.flow; f != nil {
+		m.since = f.delivered
+	}
+	s.rooms = append(s.rooms, m)
 	r.members = append(r.members, member{session: s.conn.session, socket: s, slot: int32(len(s.rooms) - 1)})
 }
 
@@ -81,6 +86,9 @@ func (s *Socket) slotOf(name string) int {
 
 func (n *Namespace) leaveSlot(s *Socket, slot int) {
 	r, at := s.rooms[slot].room, s.rooms[slot].at
+	if f := n.outlet.flow; f != nil {
+		f.left(s, r.name, s.rooms[slot].since)
+	}
 	// The last member of the room takes the place.
 	last := len(r.members) - 1
 	moved := r.members[last]

@@ -78,6 +78,10 @@ type Server struct {
 	ids    *idSource
 	stats  counters
 
+	ctx     context.Context //nolint:containedctx // ends with Shutdown, and with it what serves nobody any more
+	cancel  context.CancelFunc
+	reapers sync.WaitGroup // goroutines that end with ctx
+
 	workers  atomic.Int64  // goroutines of ours
 	idle     chan struct{} // told when workers gets to 0
 	stopping atomic.Bool   // events that arrive are no longer handled
@@ -98,10 +102,12 @@ func NewServer(o Options) (*Server, error) {
 		idle:       make(chan struct{}, 1),
 		namespaces: make(map[string]*Namespace),
 	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.lobby.init(o.ConnectTimeout)
 	s.Of("/")
 	engine, err := engineio.NewServer(o.Engine, opener{s})
 	if err != nil {
+		s.cancel()
 		return nil, err
 	}
 	s.engine = engine
@@ -274,12 +280,19 @@ const shutdownGrace = 10 * time.Second
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	s.stopping.Store(true)
+	s.cancel()
+	defer s.reapers.Wait()
 	grace := shutdownGrace
 	if end, ok := ctx.Deadline(); ok {
 		grace = time.Until(end) / 2
 	}
 	early, cancel := context.WithTimeout(ctx, grace)
 	_ = s.wait(early) // the sockets that are still busy are told next
+	for _, n := range s.list() {
+		if f := n.outlet.flow; f != nil {
+			f.drain(early)
+		}
+	}
 	cancel()
 	for _, n := range s.list() {
 		for _, socket := range n.Sockets() {

@@ -32,10 +32,12 @@ type Socket struct {
 	auth []byte
 
 	connected atomic.Bool
+	recovered bool // set before the handlers run, if at all
 
 	mu      sync.Mutex
 	state   socketState
 	running bool // a worker has the inbox
+	leaving bool // Disconnect was called; what the client still sends is dropped
 	ended   bool // the disconnect handlers have been, or need not be, called
 	head    *Event
 	tail    *Event
@@ -46,11 +48,13 @@ type Socket struct {
 	index int32  // in Namespace.all, -1 outside
 	mark  uint64 // see Namespace.recipients
 	rooms []membership
+	kept  *kept // in a recoverable namespace, for a client that can be recovered
 }
 
 // socketMore is what only some sockets need. The socket's lock guards it.
 type socketMore struct {
 	data   any
+	user   string
 	ctx    context.Context //nolint:containedctx // it is what Context returns
 	cancel context.CancelFunc
 	acks   map[uint64]ackWaiter
@@ -84,24 +88,26 @@ func (s *Socket) Transport() string { return string(s.conn.session.Transport()) 
 // disconnected by either side.
 func (s *Socket) Connected() bool { return s.connected.Load() }
 
-// Recovered says whether the socket goes on where a former one of the same client was cut off.
-func (s *Socket) Recovered() bool { return false }
+// Recovered says whether the socket goes on where a former one of the same client was cut off: with its id, its
+// rooms and its data, and with all that it missed. It is known once the connection middlewares are through.
+func (s *Socket) Recovered() bool { return s.recovered }
 
-// Data is what SetData stored, or nil.
-func (s *Socket) Data() any {
+// User is what SetUser stored.
+func (s *Socket) User() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.more == nil {
-		return nil
+		return ""
 	}
-	return s.more.data
+	return s.more.user
 }
 
-// SetData stores a value of the application's. FetchSockets hands it to other nodes as JSON.
-func (s *Socket) SetData(v any) {
+// SetUser says, in a connection middleware, whom the client was recognised as. In a recoverable namespace nobody but
+// the same user can come back to the session. After the connection it changes nothing about that.
+func (s *Socket) SetUser(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.extra().data = v
+	s.extra().user = id
 }
 
 // Context is cancelled as soon as the socket is disconnected, while its handlers may still run.
@@ -138,6 +144,7 @@ func (s *Socket) Join(rooms ...string) error {
 	for _, room := range rooms {
 		n.join(s, room)
 	}
+	n.saved(s)
 	return nil
 }
 
@@ -158,6 +165,7 @@ func (s *Socket) Leave(rooms ...string) {
 	for _, room := range rooms {
 		n.leave(s, room)
 	}
+	n.saved(s)
 }
 
 // Rooms are those that the socket is in, its own id first. In OnDisconnecting they are those it was in.
@@ -238,13 +246,24 @@ func (s *Socket) Timeout(d time.Duration) SocketEmitter { return SocketEmitter{s
 // What was emitted before still leaves; events that wait for their handler are dropped. close ends the
 // whole connection with all its sockets.
 func (s *Socket) Disconnect(close bool) {
+	end := func() { s.close(reasonServerDisconnect, closeKicked) }
 	if close {
-		if s.Connected() {
-			s.conn.kick()
+		end = func() {
+			if s.Connected() {
+				s.conn.kick()
+			}
 		}
+	}
+	s.mu.Lock()
+	n := s.ns
+	connected := s.state == stateConnected
+	s.leaving = true
+	s.mu.Unlock()
+	if connected && n.outlet.flow != nil {
+		n.outlet.flow.pass(false, nil, end) // what was emitted before may wait for its commit
 		return
 	}
-	s.close(reasonServerDisconnect, closeKicked)
+	end()
 }
 
 // gone says whether the socket was closed.
@@ -300,13 +319,17 @@ func (s *Socket) close(reason string, how closing) bool {
 	if handlers {
 		m.rooms = s.roomNames()
 	}
+	flow := n.outlet.flow
+	if flow != nil {
+		flow.depart(s, how != closeLost)
+	}
 	n.unregister(s)
 	if how == closeKicked {
 		n.outlet.disconnect(s)
 		s.head, s.tail, s.queued = nil, nil, 0
 	}
 	acks, cancel := s.settleDown()
-	start := false
+	start, quiet := false, !s.running && !handlers
 	if !s.running {
 		s.ended = !handlers
 		start = handlers
@@ -319,6 +342,9 @@ func (s *Socket) close(reason string, how closing) bool {
 	srv.stats.sockets.Add(-1)
 	s.conn.forget(s, how == closeKicked)
 	s.tidy(acks, cancel)
+	if flow != nil && quiet {
+		flow.handled(s)
+	}
 	if start {
 		srv.workers.Add(1)
 		go s.workAndDone()
