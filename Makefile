@@ -3,6 +3,7 @@
 GO            ?= go
 BIN           := bin/holdfast
 RACE_BIN      := bin/holdfast-race
+TESTSERVER    := bin/testserver-race
 TOOLS         := $(CURDIR)/.tools
 BENCH_ARGS    ?=
 FUZZ_TIME     ?= 10s
@@ -30,6 +31,10 @@ $(BIN): FORCE
 $(RACE_BIN): FORCE
 	$(GO) build -race -o $@ .
 
+# The application that the stock clients are tested against, on the public packages alone.
+$(TESTSERVER): FORCE
+	$(GO) build -race -o $@ ./test/testserver
+
 FORCE:
 
 ## run: fetch the browser client if it is missing, build, start; the log says where the page is
@@ -53,14 +58,16 @@ test: test-deps
 test-deps: node_modules/.package-lock.json
 	@scripts/test-deps
 
-go-test: $(RACE_BIN) node_modules/.package-lock.json
-	HOLDFAST_BIN=$(CURDIR)/$(RACE_BIN) $(GO) test -race -timeout 10m ./...
+WITH_SERVERS := HOLDFAST_BIN=$(CURDIR)/$(RACE_BIN) HOLDFAST_TESTSERVER=$(CURDIR)/$(TESTSERVER)
 
-js-test: $(RACE_BIN) node_modules/.package-lock.json
-	HOLDFAST_BIN=$(CURDIR)/$(RACE_BIN) scripts/node-test test/js
+go-test: $(RACE_BIN) $(TESTSERVER) node_modules/.package-lock.json
+	$(WITH_SERVERS) $(GO) test -race -timeout 10m ./...
 
-browser-test: $(RACE_BIN) node_modules/.package-lock.json
-	HOLDFAST_BIN=$(CURDIR)/$(RACE_BIN) scripts/node-test test/browser
+js-test: $(RACE_BIN) $(TESTSERVER) node_modules/.package-lock.json
+	$(WITH_SERVERS) scripts/node-test test/js
+
+browser-test: $(RACE_BIN) $(TESTSERVER) node_modules/.package-lock.json
+	$(WITH_SERVERS) scripts/node-test test/browser
 
 ## lint: go vet, gofumpt and golangci-lint; changes nothing
 lint: $(GOLANGCI_LINT) $(GOFUMPT)

@@ -129,7 +129,9 @@ func (a *App) runOn(ctx context.Context, ln net.Listener) error {
 			a.apply(next)
 		case <-ctx.Done():
 			err := a.shutdown(server)
-			<-failed // http.ErrServerClosed
+			if serveErr := <-failed; !errors.Is(serveErr, http.ErrServerClosed) {
+				err = errors.Join(err, serveErr)
+			}
 			return err
 		}
 	}
@@ -202,7 +204,7 @@ func (a *App) shutdown(server *http.Server) error {
 	graceful, cancelGrace := context.WithTimeout(context.Background(), httpGrace)
 	defer cancelGrace()
 	if err := server.Shutdown(graceful); err != nil {
-		server.Close() //nolint:errcheck // what is left are connections of clients, which end with the process
+		server.Close() // what is left are connections of clients
 	}
 	if ioErr != nil {
 		a.logger.Warn().Err(ioErr).Dur("took", time.Since(start)).Msg("shut down, not everything was done in time")

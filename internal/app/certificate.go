@@ -35,7 +35,10 @@ type stamp struct {
 
 func loadCertificate(cert, key string, logger zerolog.Logger) (*certificate, error) {
 	c := &certificate{logger: logger}
-	return c, c.use(cert, key)
+	if err := c.use(cert, key); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // use reads another pair of files; on an error everything stays as it was.

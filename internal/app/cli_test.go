@@ -193,7 +193,7 @@ func (p *process) exitCode() int {
 	for p.logs.Scan() {
 		continue
 	}
-	p.cmd.Wait() //nolint:errcheck // the exit code is what is asked for
+	p.cmd.Wait() // the exit code is what is asked for
 	return p.cmd.ProcessState.ExitCode()
 }
 

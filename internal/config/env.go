@@ -37,7 +37,7 @@ func (l *loader) readEnvironment(environ []string) {
 // namespace that has a service called holdfast.
 func reserved(name, value string) bool {
 	switch rest := strings.TrimPrefix(name, EnvPrefix); {
-	case rest == "CONFIG", rest == "BIN":
+	case rest == "CONFIG", rest == "BIN", rest == "TESTSERVER":
 		return true
 	case rest == "SERVICE_HOST", rest == "SERVICE_PORT", strings.HasPrefix(rest, "SERVICE_PORT_"):
 		return true
