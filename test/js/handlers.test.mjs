@@ -40,7 +40,8 @@ describe("a handler that waits for an ack of the client that it serves", () => {
       socket.emit("echo", "second", () => order.push("second"));
       setImmediate(() => answer("done"));
     });
-    await socket.emitWithAck("ask", "first", 10_000).then(() => order.push("first"));
+    socket.emit("ask", "first", 10_000, () => order.push("first"));
+    await within(new Promise((resolve) => socket.on("question", resolve)), "the question");
     await ask(socket, "echo", "flush");
     assert.deepEqual(order, ["first", "second"]);
   });
@@ -53,7 +54,7 @@ describe("a handler that waits for an ack of the client that it serves", () => {
     await asked;
     socket.disconnect();
     await server.disconnectOf(id);
-    await server.statsWhen("the socket to be gone", (s) => s.namespaces["/"].sockets === 0);
+    await server.statsWhen("the socket to be gone", (s) => s.namespaces["/"] === 0);
   });
 });
 
@@ -128,7 +129,7 @@ describe("a handler that goes wrong", () => {
     await server.disconnectOf(id);
     assert.equal(await ask(bystander, "echo", 1), 1);
     await server.statsWhen("the sockets to be gone", (s) =>
-      ["/panic-connect", "/panic-middleware", "/panic-disconnect"].every((name) => s.namespaces[name].sockets === 0),
+      ["/panic-connect", "/panic-middleware", "/panic-disconnect"].every((name) => s.namespaces[name] === 0),
     );
   });
 
@@ -176,7 +177,12 @@ describe("a handler that goes wrong", () => {
   });
 
   test("flags on one socket from several goroutines never reach another's emit", holdfastOnly("flags are values"), async () => {
-    const socket = await connect(server);
-    assert.deepEqual(await ask(socket, "flags", 2000), { emitted: 2000 });
+    const sockets = [await connect(server), await connect(server)];
+    const heard = { plain: 0, flagged: 0 };
+    for (const socket of sockets) socket.on("flagged", () => heard.flagged++);
+    sockets[0].on("plain", () => heard.plain++);
+    assert.deepEqual(await ask(sockets[0], "flags", 5000), { emitted: 5000 });
+    await ask(sockets[1], "echo", "flush");
+    assert.deepEqual(heard, { plain: 5000, flagged: 0 });
   });
 });

@@ -3,11 +3,18 @@
 const inspect = async (io, ledger) => {
   global.gc?.();
   const namespaces = {};
-  for (const [name, nsp] of io._nsps) namespaces[name] = { sockets: nsp.sockets.size, rooms: nsp.adapter.rooms.size };
+  let rooms = 0;
+  for (const [name, nsp] of io._nsps) {
+    if (!/^\/(dynamic|by-name)-/.test(name)) namespaces[name] = nsp.sockets.size;
+    for (const room of nsp.adapter.rooms.keys()) if (!nsp.adapter.sids.has(room)) rooms++;
+  }
   return {
     goroutines: null,
     heapBytes: process.memoryUsage().heapUsed + process.memoryUsage().external,
     sessions: io.engine.clientsCount,
+    sockets: [...io._nsps.values()].reduce((sum, nsp) => sum + nsp.sockets.size, 0),
+    rooms,
+    namespaceCount: io._nsps.size,
     namespaces,
     panics: 0,
     ...ledger.totals(),
