@@ -158,7 +158,9 @@ func (c *wsConn) handOver() error {
 	if err != nil {
 		return err
 	}
-	c.in.have = copy(c.in.buf, c.in.buf[used:c.in.have])
+	if used > 0 { // or a large frame that drips in would be moved onto itself for every drop
+		c.in.have = copy(c.in.buf, c.in.buf[used:c.in.have])
+	}
 	switch {
 	case c.in.have == 0 && len(c.in.buf) > readBufferSize:
 		c.in.release()
