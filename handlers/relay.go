@@ -19,8 +19,11 @@ func (l RoomLimits) Publish(e *socketio.Event) error {
 	if err := l.check(room); err != nil {
 		return err
 	}
-	if event == "" || len(event) > l.NameBytes {
-		return fail(CodeBadRequest, "an event's name has 1 to %d bytes", l.NameBytes)
+	switch {
+	case event == "":
+		return fail(CodeBadRequest, "an event needs a name")
+	case len(event) > l.NameBytes:
+		return fail(CodeTooLarge, "an event's name has at most %d bytes", l.NameBytes)
 	}
 	err := e.Socket.Namespace().In(room).Emit(event, e.Args[2:])
 	if errors.Is(err, socketio.ErrReservedEvent) {

@@ -11,17 +11,19 @@ export class Messages {
   #list = $("messages");
   #newer = $("newer");
   #unseen = 0;
+  #following = true; // the newest is in sight, and is to stay so
+  #scheduled = false;
   #urls = new WeakMap();
 
   constructor() {
     this.#list.addEventListener("scroll", () => {
-      if (this.#atBottom()) this.#seen();
+      if (this.#scheduled) return; // the list moves by itself: not the reader's doing
+      this.#following = this.#atBottom();
+      if (this.#following) this.#seen();
     });
     this.#newer.addEventListener("click", () => this.toBottom());
     // An image that loads late, or a keyboard that opens, must not hide the newest.
-    new ResizeObserver(() => {
-      if (this.#unseen === 0) this.toBottom();
-    }).observe(this.#list);
+    new ResizeObserver(() => this.#follow()).observe(this.#list);
   }
 
   clear() {
@@ -91,8 +93,9 @@ export class Messages {
   }
 
   toBottom() {
-    this.#list.scrollTop = this.#list.scrollHeight;
+    this.#following = true;
     this.#seen();
+    this.#follow();
   }
 
   #figure({ from, mine, image }) {
@@ -103,13 +106,12 @@ export class Messages {
   }
 
   #append(entry, mine) {
-    const follow = mine || this.#atBottom();
     this.#list.append(entry);
     while (this.#list.childElementCount > MOST_ENTRIES) {
       this.#release(this.#list.firstElementChild);
       this.#list.firstElementChild.remove();
     }
-    if (follow) this.toBottom();
+    if (mine || this.#following) this.toBottom();
     else if (entry.classList.contains("msg")) {
       this.#unseen += 1;
       setText(this.#newer, `${plural(this.#unseen, "new message")} below`);
@@ -117,8 +119,14 @@ export class Messages {
     }
   }
 
+  // Measured once a frame, not once a message: in a burst that is what costs.
   #follow() {
-    if (this.#unseen === 0) this.toBottom();
+    if (!this.#following || this.#scheduled) return;
+    this.#scheduled = true;
+    requestAnimationFrame(() => {
+      this.#scheduled = false;
+      this.#list.scrollTop = this.#list.scrollHeight;
+    });
   }
 
   #release(entry) {

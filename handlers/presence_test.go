@@ -1,0 +1,166 @@
+package handlers_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holdfast/handlers"
+	"holdfast/socketio"
+)
+
+const (
+	adaKey   = "key of Ada, a secret"
+	graceKey = "key of Grace, secret"
+	grace30  = 30 * time.Second
+)
+
+type diary struct{ changes []string }
+
+func (d *diary) write(c handlers.Change, name string) {
+	d.changes = append(d.changes, string(c)+" "+name)
+}
+
+func codeOf(err error) string {
+	var e *socketio.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+func arrive(t *testing.T, p *handlers.Presence, name, key, socket string) string {
+	t.Helper()
+	if err := p.Reserve(name, key); err != nil {
+		t.Fatalf("reserve %s: %v", name, err)
+	}
+	before, err := p.Arrive(name, key, socket)
+	if err != nil {
+		t.Fatalf("arrive %s: %v", name, err)
+	}
+	return before
+}
+
+func TestPresenceTellsWhoComesAndGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &diary{}
+		p := handlers.NewPresence(grace30, 10, d.write)
+		arrive(t, p, "Ada", adaKey, "s1")
+		arrive(t, p, "Grace", graceKey, "s2")
+		p.Depart("Ada", "s1", false)
+		same(t, p.People(), []handlers.Person{{Name: "Ada", Here: false}, {Name: "Grace", Here: true}})
+
+		time.Sleep(grace30 - time.Second)
+		synctest.Wait()
+		arrive(t, p, "Ada", adaKey, "s3")
+		time.Sleep(2 * grace30) // the old expiry finds her back
+		synctest.Wait()
+		same(t, d.changes, []string{"joined Ada", "joined Grace", "away Ada", "back Ada"})
+
+		p.Depart("Ada", "s3", false)
+		time.Sleep(grace30)
+		synctest.Wait()
+		p.Depart("Grace", "s2", true)
+		same(t, d.changes[4:], []string{"away Ada", "left Ada", "left Grace"})
+		same(t, p.People(), []handlers.Person{})
+	})
+}
+
+func TestPresenceNameBelongsToItsKey(t *testing.T) {
+	d := &diary{}
+	p := handlers.NewPresence(grace30, 10, d.write)
+	arrive(t, p, "Ada", adaKey, "s1")
+	for _, name := range []string{"Ada", "ADA", "ada"} {
+		same(t, codeOf(p.Reserve(name, graceKey)), handlers.CodeNameTaken)
+		_, err := p.Arrive(name, graceKey, "s2")
+		same(t, codeOf(err), handlers.CodeNameTaken)
+	}
+	// The one with the key takes over, silently; the socket that had it no longer counts.
+	same(t, arrive(t, p, "Ada", adaKey, "s3"), "s1")
+	p.Depart("Ada", "s1", true)
+	same(t, p.People(), []handlers.Person{{Name: "Ada", Here: true}})
+	same(t, d.changes, []string{"joined Ada"})
+
+	p.Depart("Ada", "s3", true)
+	if err := p.Reserve("Ada", graceKey); err != nil {
+		t.Fatalf("a name is free once its holder left: %v", err)
+	}
+}
+
+func TestPresenceForgetsWhoNeverArrived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &diary{}
+		p := handlers.NewPresence(grace30, 1, d.write)
+		if err := p.Reserve("Ada", adaKey); err != nil {
+			t.Fatal(err)
+		}
+		same(t, codeOf(p.Reserve("Grace", graceKey)), handlers.CodeFull)
+		same(t, p.People(), []handlers.Person{})
+		time.Sleep(grace30)
+		synctest.Wait()
+		if err := p.Reserve("Grace", graceKey); err != nil {
+			t.Fatal(err)
+		}
+		_, err := p.Arrive("Ada", adaKey, "s1")
+		same(t, codeOf(err), handlers.CodeNameTaken)
+		if len(d.changes) != 0 {
+			t.Fatalf("announced: %v", d.changes)
+		}
+	})
+}
+
+func TestPresenceNames(t *testing.T) {
+	p := handlers.NewPresence(time.Hour, 1000, func(handlers.Change, string) {})
+	for i, name := range []string{"Ada", "ada lovelace", "Jean-Luc", "O'Neill", "Änne", "王小明", "नमस्ते", "R2.D2", "4", strings.Repeat("x", 24)} {
+		if err := p.Reserve(name, fmt.Sprintf("%016d", i)); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for _, name := range []string{"", " Ada", "Ada ", "a  b", "-", "<b>", "a\nb", "a\u200bb", "\u202eada", "a\x00", "\xff", "a/b", strings.Repeat("x", 25), "😀"} {
+		if code := codeOf(p.Reserve(name, adaKey)); code != handlers.CodeNameInvalid {
+			t.Errorf("%q: code %q", name, code)
+		}
+	}
+	for _, key := range []string{"", "short", strings.Repeat("k", 65)} {
+		if code := codeOf(p.Reserve("Somebody", key)); code != handlers.CodeBadRequest {
+			t.Errorf("key %q: code %q", key, code)
+		}
+	}
+}
+
+// However arrivals and departures race, what was announced adds up to who is here.
+func TestPresenceAddsUp(t *testing.T) {
+	last := map[string]handlers.Change{}
+	p := handlers.NewPresence(time.Millisecond, 1000, func(c handlers.Change, name string) {
+		was := last[name]
+		ok := map[handlers.Change]bool{
+			handlers.Joined: was == "" || was == handlers.Left,
+			handlers.Away:   was == handlers.Joined || was == handlers.Back,
+			handlers.Back:   was == handlers.Away,
+			handlers.Left:   was == handlers.Joined || was == handlers.Back || was == handlers.Away,
+		}[c]
+		if !ok {
+			t.Errorf("%s: %q after %q", name, c, was)
+		}
+		last[name] = c
+	})
+	var all sync.WaitGroup
+	for worker := range 8 {
+		all.Go(func() {
+			for i := range 500 {
+				name := fmt.Sprintf("Person %d", i%5)
+				socket := fmt.Sprintf("s%d-%d", worker, i)
+				if p.Reserve(name, adaKey) == nil {
+					if _, err := p.Arrive(name, adaKey, socket); err == nil {
+						p.Depart(name, socket, i%3 == 0)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+}
