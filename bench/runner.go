@@ -29,7 +29,7 @@ type runner struct {
 }
 
 // quiet is longer than any server here pauses by itself.
-const quiet = 2 * time.Second
+const quiet = 3 * time.Second
 
 var errNoRoot = errors.New("run it inside the repository")
 

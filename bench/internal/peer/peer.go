@@ -39,7 +39,7 @@ func All() []Peer {
 		{
 			Name: Baseline, Recovery: "in memory", Polling: true, Rooms: true,
 			tools: []string{"node", "npm"},
-			dir:   "test/peers/node", build: [][]string{{"npm", "ci", "--silent", "--no-audit", "--no-fund"}},
+			dir:   "test/peers/node", build: [][]string{{"npm", "ci", "--prefer-offline", "--silent", "--no-audit", "--no-fund"}},
 			run: []string{"node", "./server.mjs"},
 		},
 		{
@@ -61,7 +61,7 @@ func All() []Peer {
 			run: []string{"./target/release/peer"},
 		},
 		{
-			Name: "zishang", Recovery: "in memory", Polling: true, Rooms: true,
+			Name: "zishang", Polling: true, Rooms: true,
 			tools: []string{"go"},
 			dir:   "test/peers/zishang", build: [][]string{{"go", "build", "-o", "bin/zishang", "."}},
 			run: []string{"./bin/zishang"},

@@ -33,7 +33,7 @@ const (
 	panelWidth = 410
 	gutter     = 40
 	labelWidth = 96
-	valueWidth = 74
+	valueWidth = 100
 	barHeight  = 14
 	barStep    = 21
 	titleRoom  = 44
@@ -95,13 +95,17 @@ func (r *Report) bar(b *strings.Builder, y int, name, scenarioName string, f sce
 		fmt.Fprintf(b, `<text class="quiet" x="%d" y="%d">not measured</text>`+"\n", labelWidth+6, baseline)
 		return
 	}
+	label := Number(v)
+	if r.Medians[scenarioName][name][scenario.Lost] > 0 {
+		label += ", some lost"
+	}
 	class := "bar"
 	if name == "holdfast" {
 		class = "own"
 	}
 	width := max(v/largest*float64(panelWidth-labelWidth-valueWidth), 1)
 	fmt.Fprintf(b, `<rect class="%s" x="%d" y="%d" width="%.1f" height="%d" rx="2"/><text x="%.1f" y="%d">%s</text>`+"\n",
-		class, labelWidth, y, width, barHeight, labelWidth+width+6, baseline, Number(v))
+		class, labelWidth, y, width, barHeight, labelWidth+width+6, baseline, label)
 }
 
 // WriteSVG writes the plot to a file.

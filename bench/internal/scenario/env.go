@@ -64,7 +64,7 @@ type Scenario struct {
 
 // drainMost, and drainEach for each missing message, are how long a scenario waits at most for what hasn't arrived.
 const (
-	drainMost = 20 * time.Second
+	drainMost = time.Minute
 	drainEach = 50 * time.Microsecond
 )
 
