@@ -163,15 +163,15 @@ func TestFrameReader(t *testing.T) {
 
 // TestFrameReaderBelievesWhatArrived announces a large message and wants no memory for it before it comes.
 func TestFrameReaderBelievesWhatArrived(t *testing.T) {
-	r := newReader(100<<20, false)
-	frame := text("4" + strings.Repeat("z", 64<<20))
+	r := newReader(16<<20, false)
+	frame := text("4" + strings.Repeat("z", 8<<20))
 	if err := r.feed(frame[:20], 20); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(r.conn.in.buf); n > 64<<10 {
 		t.Errorf("%d bytes of room for the 20 that arrived", n)
 	}
-	if err := r.feed(frame[20:], 64<<10); err != nil || len(r.got) != 1 || len(r.got[0]) != 64<<20+2 {
+	if err := r.feed(frame[20:], 64<<10); err != nil || len(r.got) != 1 || len(r.got[0]) != 8<<20+2 {
 		t.Errorf("%d messages, %v", len(r.got), err)
 	}
 	if r.conn.in.buf != nil {

@@ -42,6 +42,7 @@ type peer struct {
 	got     chan message
 	ended   chan ending
 	endings atomic.Int32
+	endedAt time.Time // set before ended gets its value
 }
 
 type message struct {
@@ -72,7 +73,9 @@ func keep(p *peer, data []byte, binary bool) error {
 func (p *peer) Message(data []byte, binary bool) error { return p.on(p, data, binary) }
 
 func (p *peer) Close(reason Reason, err error) {
-	p.endings.Add(1)
+	if p.endings.Add(1) == 1 {
+		p.endedAt = time.Now()
+	}
 	select {
 	case p.ended <- ending{reason, err}:
 	default: // counted; the test that cares looks at endings
@@ -191,6 +194,9 @@ func (p *peer) ending() ending {
 	p.rig.t.Helper()
 	return wait(p.rig.t, "the session to end", p.ended)
 }
+
+// since is when the session ended, counted from start. It must have.
+func (p *peer) since(start time.Time) time.Duration { return p.endedAt.Sub(start) }
 
 func (p *peer) wantEnding(want Reason) {
 	p.rig.t.Helper()
