@@ -333,6 +333,7 @@ var jsonWriters = sync.Pool{New: func() any {
 		json.WithMarshalers(json.JoinMarshalers(
 			json.MarshalToFunc(w.marshalBytes),
 			json.MarshalToFunc(w.marshalArg),
+			json.MarshalToFunc(marshalNumber),
 		)),
 	)
 	w.encoder = jsontext.NewEncoder(&w.out, w.options)
@@ -380,4 +381,12 @@ func (w *jsonWriter) marshalArg(e *jsontext.Encoder, a Arg) error {
 		w.scratch = nil
 	}
 	return e.WriteValue(text)
+}
+
+// marshalNumber writes the standard library's Number, which the JSON package takes for a string.
+func marshalNumber(e *jsontext.Encoder, n stdjson.Number) error {
+	if n == "" {
+		n = "0"
+	}
+	return e.WriteValue(jsontext.Value(n))
 }
