@@ -63,10 +63,10 @@ WITH_SERVERS := HOLDFAST_BIN=$(CURDIR)/$(RACE_BIN) HOLDFAST_TESTSERVER=$(CURDIR)
 go-test: $(RACE_BIN) $(TESTSERVER) node_modules/.package-lock.json
 	$(WITH_SERVERS) $(GO) test -race -timeout 10m ./...
 
-js-test: $(RACE_BIN) $(TESTSERVER) node_modules/.package-lock.json
+js-test: $(TESTSERVER) node_modules/.package-lock.json
 	$(WITH_SERVERS) scripts/node-test test/js
 
-browser-test: $(RACE_BIN) $(TESTSERVER) node_modules/.package-lock.json
+browser-test: $(RACE_BIN) node_modules/.package-lock.json
 	$(WITH_SERVERS) scripts/node-test test/browser
 
 ## lint: go vet, gofumpt and golangci-lint; changes nothing

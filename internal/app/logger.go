@@ -16,6 +16,7 @@ import (
 // newLogger makes the process's logger. Its level is zerolog's global one, which setLogLevel changes.
 func newLogger(c config.Log, w io.Writer) zerolog.Logger {
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
+	zerolog.DurationFieldInteger = true // in milliseconds
 	setLogLevel(c.Level)
 	if c.Format == "console" || (c.Format == "auto" && terminal(w)) {
 		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !terminal(w) || os.Getenv("NO_COLOR") != ""}
