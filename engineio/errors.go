@@ -23,7 +23,7 @@ var (
 	errPollGone   = errors.New("poll request was cancelled")
 	errDirection  = errors.New("packet type not allowed from a client")
 	errPostFailed = errors.New("data request was cut short")
-	errPanic      = errors.New("receiver panicked")
+	errPanic      = errors.New("a receiver or a hook panicked")
 )
 
 // Reason says why a session ended, in the words of Node's server.

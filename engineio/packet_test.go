@@ -33,8 +33,11 @@ func TestWalkPayload(t *testing.T) {
 		{"4\x1e3\x1e2probe\x1e1\x1e6\x1e5\x1e0", 9, []string{"4", "3", "2probe", "1", "6", "5", "0"}, nil},
 		{"4hello\x1ebAQIDBA==", 9, []string{"4hello", "b\x01\x02\x03\x04"}, nil},
 		{"b\x1e4x", 9, []string{"b", "4x"}, nil},
-		{"bAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHw==\x1e4after", 9,
-			[]string{"b\x01\x02\x03\x04\x05\x06\x07\x08\t\n\v\f\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f", "4after"}, nil},
+		{
+			"bAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHw==\x1e4after", 9,
+			[]string{"b\x01\x02\x03\x04\x05\x06\x07\x08\t\n\v\f\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f", "4after"},
+			nil,
+		},
 		{"", 9, nil, errPacket},
 		{"4a\x1e", 9, []string{"4a"}, errPacket},
 		{"\x1e4a", 9, nil, errPacket},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -121,7 +122,7 @@ func newRig(t testing.TB, with setup) *rig {
 
 func (r *rig) serveSockets(secure bool) {
 	ts := httptest.NewUnstartedServer(r.srv)
-	ts.Config.ErrorLog = nil
+	ts.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if secure {
 		ts.StartTLS()
 	} else {

@@ -317,6 +317,8 @@ func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request) {
 	if s == nil {
 		return
 	}
+	answered := false
+	defer s.finishUnless(&answered)
 	h := w.Header()
 	if c := srv.opts.Cookie; c != nil {
 		cookie := *c
@@ -325,6 +327,14 @@ func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request) {
 	}
 	srv.headers(h, r, true)
 	s.servePoll(w, r)
+	answered = true
+}
+
+// finishUnless ends a session whose handshake was not answered since a hook panicked. It is for defer.
+func (s *Session) finishUnless(answered *bool) {
+	if !*answered {
+		s.finish(ReasonTransportError, errPanic, 0)
+	}
 }
 
 // headers runs the hooks and sets what every polling answer carries.

@@ -28,11 +28,14 @@ func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 	if s == nil {
 		return
 	}
+	answered := false
+	defer s.finishUnless(&answered)
 	s.mu.Lock()
 	frames := s.takeFirst(openInWrite)
 	s.scheduled = true // until the answer is written
 	s.mu.Unlock()
 	c, taken, err := srv.switchProtocols(w, r, s, frames)
+	answered = true
 	if err != nil {
 		s.finish(ReasonTransportError, err, 0)
 		return
