@@ -224,7 +224,7 @@ func draftOf(drafts *[]*draft, l *Log) *draft {
 func (s *Store) write(batch *pebble.Batch, drafts []*draft) error {
 	var buf [headRecordLen]byte
 	for _, d := range drafts {
-		if err := batch.Set(d.log.key(headKind), d.rec.append(buf[:0]), nil); err != nil {
+		if err := batch.Set(d.log.headKey(), d.rec.append(buf[:0]), nil); err != nil {
 			return fmt.Errorf("%w: %w", eventlog.ErrWrite, err)
 		}
 	}
@@ -249,7 +249,26 @@ func (s *Store) write(batch *pebble.Batch, drafts []*draft) error {
 		d.log.segments.Store(&d.segments)
 	}
 	s.views.publish(s.db.NewSnapshot())
+	if s.unflushed += int64(batch.Len()); s.unflushed >= s.flushBytes.Load() {
+		s.unflushed = 0
+		if _, err := s.db.AsyncFlush(); err != nil {
+			s.opts.Logger.Warn().Err(err).Msg("event store: flush")
+		}
+		s.awaitRoom()
+	}
 	return nil
+}
+
+// awaitRoom holds up the next group, though not for long, while what was trimmed is freed more slowly than
+// new events come. Otherwise a store with a small bound outgrows it by what its compactions are behind.
+func (s *Store) awaitRoom() {
+	bound := s.diskBound.Load()
+	for range 20 {
+		if bound == 0 || s.guard.frozen.Load() || s.Size() < bound || s.db.Metrics().Compact.NumInProgress == 0 {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 // publish makes the group's effect on a log its state.
@@ -279,12 +298,12 @@ func (d *draft) add(batch *pebble.Batch, b *eventlog.Batch, now time.Time) (firs
 		}
 	}
 	for _, key := range b.Delete {
-		if err := batch.Delete(l.key(stateKind, key), nil); err != nil {
+		if err := batch.Delete(l.stateKey(key), nil); err != nil {
 			return 0, err
 		}
 	}
 	for i := range b.Put {
-		if err := batch.Set(l.key(stateKind, b.Put[i].Key), b.Put[i].Value, nil); err != nil {
+		if err := batch.Set(l.stateKey(b.Put[i].Key), b.Put[i].Value, nil); err != nil {
 			return 0, err
 		}
 	}
@@ -293,23 +312,23 @@ func (d *draft) add(batch *pebble.Batch, b *eventlog.Batch, now time.Time) (firs
 
 // addEvent adds an event's row and those of its rooms.
 func (d *draft) addEvent(batch *pebble.Batch, r *eventlog.Record, now time.Time) error {
-	l, seq := d.log, d.rec.head+1
+	seq := d.rec.head + 1
 	d.rec.last = microsAfter(now, d.rec.last)
 	if err := d.roll(batch, seq); err != nil {
 		return err
 	}
-	segment := d.segments[len(d.segments)-1].first
+	segment := &d.segments[len(d.segments)-1]
 
 	op := batch.SetDeferred(eventKeyLen, eventLen(r))
-	l.appendEventKey(op.Key[:0], segment, seq)
+	segment.appendEventKey(op.Key[:0], seq)
 	appendEvent(op.Value[:0], d.rec.last, r)
 	if err := op.Finish(); err != nil {
 		return err
 	}
 	index := func(room int) []byte {
 		op = batch.SetDeferred(dataPrefixLen+1+room+4, 0)
-		k := append(l.appendDataPrefix(op.Key[:0], segment), indexRow)
-		binary.BigEndian.PutUint32(op.Key[len(op.Key)-4:], uint32(seq-segment))
+		k := append(appendDataPrefix(op.Key[:0], segment.id), indexRow)
+		binary.BigEndian.PutUint32(op.Key[len(op.Key)-4:], uint32(seq-segment.first))
 		return k
 	}
 	if len(r.Rooms) == 0 {
@@ -349,7 +368,7 @@ func (d *draft) roll(batch *pebble.Batch, seq uint64) error {
 		d.segments[n-1] = last
 	}
 	d.own()
-	next := segmentMeta{first: seq, start: d.rec.last}
+	next := segmentMeta{first: seq, id: l.store.live.add(), start: d.rec.last}
 	d.segments = append(d.segments, next)
 	d.rec.bytes = 0
 	if n == 0 {

@@ -31,9 +31,9 @@ func (s *Store) pebbleOptions(g *guard, d *damage) *pebble.Options {
 		MemTableSize:                uint64(s.opts.MemTableSize),
 		MemTableStopWritesThreshold: 2,
 		// Small files: what is trimmed goes with the file that holds it.
-		L0CompactionThreshold: 2,
+		L0CompactionThreshold: 4,
 		L0StopWritesThreshold: 24,
-		LBaseMaxBytes:         4 << 20,
+		LBaseMaxBytes:         64 << 20,
 		MaxManifestFileSize:   512 << 10,
 		MaxOpenFiles:          256,
 		FlushDelayDeleteRange: 500 * time.Millisecond,
@@ -43,7 +43,7 @@ func (s *Store) pebbleOptions(g *guard, d *damage) *pebble.Options {
 	}
 	o.Experimental.FileCacheShards = 2
 	for i := range o.TargetFileSizes {
-		o.TargetFileSizes[i] = 1 << 20
+		o.TargetFileSizes[i] = min(int64(1)<<(19+i), 8<<20)
 	}
 	o.EventListener = &pebble.EventListener{
 		BackgroundError: func(err error) {

@@ -123,9 +123,6 @@ func (g *guard) change(f func() error) error {
 		return nil
 	}
 	if err := f(); err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return err // not the disk's fault; Pebble handles it
-		}
 		g.freeze(err)
 	}
 	return nil
@@ -158,9 +155,6 @@ func (g *guard) create(name string, f func() (vfs.File, error)) (vfs.File, error
 		file, err := f()
 		if err == nil {
 			return g.wrap(name, file), nil
-		}
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, err
 		}
 		g.freeze(err)
 	}
@@ -198,15 +192,21 @@ func (g *guard) Link(oldname, newname string) error {
 }
 
 func (g *guard) Remove(name string) error {
-	return g.change(func() error {
-		err := g.FS.Remove(name)
-		if err == nil && isWAL(name) {
-			g.mu.Lock()
-			delete(g.logs, name)
-			g.mu.Unlock()
-		}
-		return err
-	})
+	if g.frozen.Load() {
+		return nil
+	}
+	err := g.FS.Remove(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return err // what Pebble can take
+	case err != nil:
+		g.freeze(err)
+	case isWAL(name):
+		g.mu.Lock()
+		delete(g.logs, name)
+		g.mu.Unlock()
+	}
+	return nil
 }
 
 func (g *guard) RemoveAll(name string) error {
@@ -300,13 +300,9 @@ func (f *guardedFile) SyncTo(length int64) (bool, error) {
 	return false, nil
 }
 
-// Preallocate is a help, not a need: without room for it the write itself will tell.
-func (f *guardedFile) Preallocate(offset, length int64) error {
-	if !f.g.frozen.Load() {
-		_ = f.File.Preallocate(offset, length)
-	}
-	return nil
-}
+// Preallocate does nothing: the room would be taken at once, several times over for the logs that are
+// kept for reuse, and a log that is written over costs no more to sync.
+func (f *guardedFile) Preallocate(_, _ int64) error { return nil }
 
 // guardedTable is a table being written: its failure is Pebble's to handle.
 type guardedTable struct {

@@ -3,6 +3,7 @@ package pebblelog
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"holdfast/eventlog"
@@ -10,32 +11,30 @@ import (
 
 // The database holds, in key order:
 //
-//	01 "format"                              the version of this layout
-//	01 "unsynced"                            set while a store that does not sync is open
-//	02 <name>                                the log's id (4 bytes)
-//	10 <id> 01                               the log's head record
-//	10 <id> 02 <segment>                     a segment: when it began, its bytes
-//	10 <id> 03 <key>                         the state table
-//	10 <id> 04 <segment> 00 <offset>         an event
-//	10 <id> 04 <segment> 01 <room> <offset>  a row of the room index
+//	10 <segment> 00 <offset>         an event
+//	10 <segment> 01 <room> <offset>  a row of the room index
+//	20 "format"                      the version of this layout
+//	20 "unsynced"                    set while a store that does not sync is open
+//	21 <name>                        the registry: a log's id (4 bytes)
+//	22 <log>                         a log's head record
+//	23 <log> <first>                 a segment: its number, when it began, its bytes
+//	24 <log> <key>                   the state table
 //
-// All numbers in keys are big endian. A log is cut into segments, named by the sequence of their first
-// event (8 bytes); an offset is relative to it (4 bytes). Events and index of a segment lie side by side
-// and after all older ones: new data never overlaps old in the LSM tree, and a segment is trimmed by one
-// range delete that drops whole files.
+// All numbers in keys are big endian. A log is cut into segments. A segment's number (8 bytes) is counted
+// over the whole store; an offset (4 bytes) is relative to its first event. So whatever is new lies behind
+// all older events in key order, of whichever log: compactions never read old events again, and a segment
+// is trimmed, with its index, by one range delete that drops whole files.
 //
 // A room is 00 for events to everyone, else 01, its length (uvarint) and its bytes.
 const (
 	formatVersion = 1
 
-	metaByte     = 0x01
-	registryByte = 0x02
-	logByte      = 0x10
-
-	headKind    = 0x01
-	segmentKind = 0x02
-	stateKind   = 0x03
-	dataKind    = 0x04
+	dataByte     = 0x10
+	metaByte     = 0x20
+	registryByte = 0x21
+	headByte     = 0x22
+	segmentByte  = 0x23
+	stateByte    = 0x24
 
 	eventRow = 0x00
 	indexRow = 0x01
@@ -44,7 +43,7 @@ const (
 	oneRoom  = 0x01
 
 	logPrefixLen  = 1 + 4
-	dataPrefixLen = logPrefixLen + 1 + 8 // up to and with the segment
+	dataPrefixLen = 1 + 8 // up to and with the segment
 	eventKeyLen   = dataPrefixLen + 1 + 4
 )
 
@@ -57,41 +56,33 @@ var (
 
 func registryKey(name string) []byte { return append([]byte{registryByte}, name...) }
 
-func logPrefix(id uint32) []byte {
-	return binary.BigEndian.AppendUint32([]byte{logByte}, id)
+// key returns the log's key of a kind, with a suffix.
+func (l *Log) key(kind byte, suffix string) []byte {
+	k := make([]byte, 0, logPrefixLen+len(suffix))
+	k = binary.BigEndian.AppendUint32(append(k, kind), l.id)
+	return append(k, suffix...)
 }
 
-// key returns the log's key of a kind with the parts behind it.
-func (l *Log) key(kind byte, parts ...string) []byte {
-	n := logPrefixLen + 1
-	for _, p := range parts {
-		n += len(p)
-	}
-	k := make([]byte, 0, n)
-	k = append(append(k, l.prefix...), kind)
-	for _, p := range parts {
-		k = append(k, p...)
-	}
-	return k
-}
+func (l *Log) headKey() []byte { return l.key(headByte, "") }
+
+func (l *Log) stateKey(key string) []byte { return l.key(stateByte, key) }
 
 func (l *Log) segmentKey(first uint64) []byte {
-	return binary.BigEndian.AppendUint64(l.key(segmentKind), first)
+	return binary.BigEndian.AppendUint64(l.key(segmentByte, ""), first)
 }
 
 // appendDataPrefix appends what all events and index rows of a segment begin with.
-func (l *Log) appendDataPrefix(dst []byte, segment uint64) []byte {
-	dst = append(append(dst, l.prefix...), dataKind)
-	return binary.BigEndian.AppendUint64(dst, segment)
+func appendDataPrefix(dst []byte, segment uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, dataByte), segment)
 }
 
-func (l *Log) appendEventKey(dst []byte, segment, seq uint64) []byte {
-	dst = append(l.appendDataPrefix(dst, segment), eventRow)
-	return binary.BigEndian.AppendUint32(dst, uint32(seq-segment))
+func (s *segmentMeta) appendEventKey(dst []byte, seq uint64) []byte {
+	dst = append(appendDataPrefix(dst, s.id), eventRow)
+	return binary.BigEndian.AppendUint32(dst, uint32(seq-s.first))
 }
 
-func (l *Log) appendIndexPrefix(dst []byte, segment uint64, room []byte) []byte {
-	dst = append(l.appendDataPrefix(dst, segment), indexRow)
+func (s *segmentMeta) appendIndexPrefix(dst []byte, room []byte) []byte {
+	dst = append(appendDataPrefix(dst, s.id), indexRow)
 	return append(dst, room...)
 }
 
@@ -149,14 +140,58 @@ func decodeHead(b []byte) (h headRecord, err error) {
 
 // segmentMeta describes a segment. bytes is only right once a later segment has begun.
 type segmentMeta struct {
-	first uint64
-	start int64 // time of its first event, Unix microseconds
+	first uint64 // sequence of its first event
+	id    uint64 // its number in the store
+	start int64  // time of its first event, Unix microseconds
 	bytes int64
 }
 
+const segmentValueLen = 3 * 8
+
 func (s *segmentMeta) value() []byte {
-	v := binary.BigEndian.AppendUint64(nil, uint64(s.start))
+	v := binary.BigEndian.AppendUint64(make([]byte, 0, segmentValueLen), s.id)
+	v = binary.BigEndian.AppendUint64(v, uint64(s.start))
 	return binary.BigEndian.AppendUint64(v, uint64(s.bytes))
+}
+
+// decodeSegment reads a row of the segments; suffix is what follows the log in its key.
+func decodeSegment(suffix, v []byte) (s segmentMeta, err error) {
+	if len(suffix) != 8 || len(v) != segmentValueLen {
+		return s, errRow
+	}
+	return segmentMeta{be64(suffix), be64(v), int64(be64(v[8:])), int64(be64(v[16:]))}, nil
+}
+
+// liveSegments are the numbers of the segments of all logs.
+type liveSegments struct {
+	ids  []uint64 // ascending
+	next uint64   // larger than any
+}
+
+// add gives out a number.
+func (s *liveSegments) add() uint64 {
+	s.ids = append(s.ids, s.next)
+	s.next++
+	return s.next - 1
+}
+
+func (s *liveSegments) remove(id uint64) {
+	if i, ok := slices.BinarySearch(s.ids, id); ok {
+		s.ids = slices.Delete(s.ids, i, i+1)
+	}
+}
+
+// gapAround returns the range of numbers around id, which was removed, that no segment has: to is not in it.
+func (s *liveSegments) gapAround(id uint64) (from, to uint64) {
+	i, _ := slices.BinarySearch(s.ids, id)
+	if i > 0 {
+		from = s.ids[i-1] + 1
+	}
+	to = s.next
+	if i < len(s.ids) {
+		to = s.ids[i]
+	}
+	return from, to
 }
 
 // An event's value is its time (8 bytes), its rooms, its except and its data: a list is its length and

@@ -15,10 +15,9 @@ import (
 
 // Log is one log of a Store.
 type Log struct {
-	store  *Store
-	name   string
-	id     uint32
-	prefix []byte // of all its keys
+	store *Store
+	name  string
+	id    uint32
 
 	// What readers see. First is stored before the view in which events are gone, head after the view in
 	// which they have come.
@@ -41,7 +40,7 @@ var _ eventlog.Log = (*Log)(nil)
 
 // load reads the log's own rows.
 func (l *Log) load(r pebble.Reader) error {
-	value, closer, err := r.Get(l.key(headKind))
+	value, closer, err := r.Get(l.headKey())
 	if err != nil {
 		return fmt.Errorf("log %q: %w", l.name, err)
 	}
@@ -75,20 +74,18 @@ func (l *Log) load(r pebble.Reader) error {
 }
 
 func (l *Log) loadSegments(r pebble.Reader) (segments []segmentMeta, err error) {
-	prefix := l.key(segmentKind)
+	prefix := l.key(segmentByte, "")
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: upperBound(prefix)})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
 	for ok := it.First(); ok; ok = it.Next() {
-		k, v := it.Key()[len(prefix):], it.Value()
-		if len(k) != 8 || len(v) != 16 {
+		segment, err := decodeSegment(it.Key()[len(prefix):], it.Value())
+		if err != nil {
 			return nil, fmt.Errorf("log %q: %w: a segment's row", l.name, eventlog.ErrCorrupt)
 		}
-		segments = append(segments, segmentMeta{
-			first: be64(k), start: int64(be64(v)), bytes: int64(be64(v[8:])),
-		})
+		segments = append(segments, segment)
 	}
 	return segments, nil
 }
@@ -117,6 +114,7 @@ func (l *Log) SetRetention(r eventlog.Retention) {
 	l.mu.Lock()
 	l.retention = r
 	l.mu.Unlock()
+	l.store.setFlushBytes()
 	l.store.signalKeeper()
 }
 

@@ -13,11 +13,11 @@ type Options struct {
 	// for the last 32 KB or so, of the process. A store that ended so gives its logs new epochs.
 	NoSync bool
 
-	// CacheSize bounds the memory for blocks read from disk, in bytes. 0 is 4 MB.
+	// CacheSize bounds the memory for blocks read from disk, in bytes. 0 is 8 MB.
 	CacheSize int64
 	// MemTableSize bounds the memory for what is not yet in sorted files, in bytes; up to twice as much is
 	// used while it is written out. It is also the size of a write-ahead log file, of which up to five are
-	// on disk. 0 is 1 MB.
+	// on disk; logs with small byte bounds make it smaller. 0 is 4 MB.
 	MemTableSize int64
 	// MaxPending bounds the bytes of records that wait for a commit. Past it batches are refused with
 	// eventlog.ErrFull, so that a disk that has stalled doesn't take the memory. 0 is 64 MB.
@@ -36,8 +36,9 @@ type Options struct {
 }
 
 const (
-	defaultCacheSize    = 4 << 20
-	defaultMemTableSize = 1 << 20
+	defaultCacheSize    = 8 << 20
+	defaultMemTableSize = 4 << 20
+	minFlushBytes       = 256 << 10
 	defaultMaxPending   = 64 << 20
 	defaultReserve      = 64 << 20
 	defaultRetry        = 250 * time.Millisecond

@@ -84,7 +84,8 @@ func (l *Log) Read(ctx context.Context, q eventlog.Query) (page eventlog.Page, e
 }
 
 func (r *reader) read(ctx context.Context) (err error) {
-	r.events, err = r.snap.NewIter(r.l.dataBounds())
+	bounds := dataBounds(r.segments)
+	r.events, err = r.snap.NewIter(bounds)
 	if err != nil {
 		return err
 	}
@@ -94,14 +95,14 @@ func (r *reader) read(ctx context.Context) (err error) {
 		if r.q.Reverse {
 			k = n - 1 - i
 		}
-		segment, end := r.segments[k].first, r.end(k)
-		if end <= r.q.After || segment > r.q.Until {
+		segment, end := &r.segments[k], r.end(k)
+		if end <= r.q.After || segment.first > r.q.Until {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		from, to := max(segment, r.q.After+1), min(end, r.q.Until)
+		from, to := max(segment.first, r.q.After+1), min(end, r.q.Until)
 		var done bool
 		// Few events: looking at each costs less than looking for each room.
 		if r.q.Rooms == nil || to-from < 2*uint64(len(rooms)) {
@@ -124,9 +125,15 @@ func (r *reader) end(k int) uint64 {
 	return r.head
 }
 
-func (l *Log) dataBounds() *pebble.IterOptions {
-	prefix := l.key(dataKind)
-	return &pebble.IterOptions{LowerBound: prefix, UpperBound: upperBound(prefix)}
+// dataBounds are those of the segments' rows; other logs' lie between them.
+func dataBounds(segments []segmentMeta) *pebble.IterOptions {
+	if len(segments) == 0 {
+		return &pebble.IterOptions{UpperBound: []byte{0}}
+	}
+	return &pebble.IterOptions{
+		LowerBound: appendDataPrefix(nil, segments[0].id),
+		UpperBound: appendDataPrefix(nil, segments[len(segments)-1].id+1),
+	}
 }
 
 // roomKeys are the rooms of the index rows that a query wants: those asked for and everyone.
@@ -157,12 +164,12 @@ func (r *reader) take(e eventlog.Event) bool {
 }
 
 // readRange reads all events from..to of a segment and keeps those that the query wants.
-func (r *reader) readRange(segment, from, to uint64) (done bool, err error) {
+func (r *reader) readRange(segment *segmentMeta, from, to uint64) (done bool, err error) {
 	step, seq := r.events.Next, from
 	if r.q.Reverse {
 		step, seq = r.events.Prev, to
 	}
-	r.key = r.l.appendEventKey(r.key[:0], segment, seq)
+	r.key = segment.appendEventKey(r.key[:0], seq)
 	for ok := r.events.SeekGE(r.key); ; ok = step() {
 		if !ok || !bytes.Equal(r.events.Key(), r.key) {
 			return false, r.missing(seq)
@@ -185,7 +192,7 @@ func (r *reader) readRange(segment, from, to uint64) (done bool, err error) {
 			}
 			seq++
 		}
-		r.key = r.l.appendEventKey(r.key[:0], segment, seq)
+		r.key = segment.appendEventKey(r.key[:0], seq)
 	}
 }
 
@@ -224,8 +231,8 @@ func wanted(e *eventlog.Event, rooms []string) bool {
 
 // readRooms merges the index rows of the rooms within from..to of a segment and reads the events that
 // they name.
-func (r *reader) readRooms(ctx context.Context, segment, from, to uint64, rooms [][]byte) (done bool, err error) {
-	it, err := r.snap.NewIter(r.l.dataBounds())
+func (r *reader) readRooms(ctx context.Context, segment *segmentMeta, from, to uint64, rooms [][]byte) (done bool, err error) {
+	it, err := r.snap.NewIter(dataBounds(r.segments))
 	if err != nil {
 		return false, err
 	}
@@ -233,7 +240,7 @@ func (r *reader) readRooms(ctx context.Context, segment, from, to uint64, rooms 
 
 	m := merge{reverse: r.q.Reverse}
 	for _, room := range rooms {
-		c := &cursor{it: it, prefix: r.l.appendIndexPrefix(nil, segment, room), segment: segment, from: from, to: to}
+		c := &cursor{it: it, prefix: segment.appendIndexPrefix(nil, room), base: segment.first, from: from, to: to}
 		if r.q.Reverse {
 			err = c.fillBack()
 		} else {
@@ -268,7 +275,7 @@ func (r *reader) readRooms(ctx context.Context, segment, from, to uint64, rooms 
 			continue // it is in several of the rooms
 		}
 		last = seq
-		r.key = r.l.appendEventKey(r.key[:0], segment, seq)
+		r.key = segment.appendEventKey(r.key[:0], seq)
 		if !r.events.SeekGE(r.key) || !bytes.Equal(r.events.Key(), r.key) {
 			return false, r.missing(seq)
 		}
@@ -288,7 +295,7 @@ func (r *reader) readRooms(ctx context.Context, segment, from, to uint64, rooms 
 type cursor struct {
 	it       *pebble.Iterator
 	prefix   []byte
-	segment  uint64
+	base     uint64 // the sequence that offsets are relative to
 	from, to uint64 // what is still to be read from the index
 	rows     []uint64
 	run      int
@@ -308,7 +315,7 @@ func (c *cursor) nextRun() int {
 }
 
 func (c *cursor) seekKey(seq uint64) []byte {
-	c.key = binary.BigEndian.AppendUint32(append(c.key[:0], c.prefix...), uint32(seq-c.segment))
+	c.key = binary.BigEndian.AppendUint32(append(c.key[:0], c.prefix...), uint32(seq-c.base))
 	return c.key
 }
 
@@ -321,7 +328,7 @@ func (c *cursor) row(ok bool) (uint64, bool) {
 	if len(k) != len(c.prefix)+4 || !bytes.HasPrefix(k, c.prefix) {
 		return 0, false
 	}
-	return c.segment + uint64(binary.BigEndian.Uint32(k[len(c.prefix):])), true
+	return c.base + uint64(binary.BigEndian.Uint32(k[len(c.prefix):])), true
 }
 
 // fill reads the next run upwards.
@@ -416,7 +423,7 @@ func (l *Log) HeadOf(ctx context.Context, rooms []string) (newest uint64, err er
 	defer v.release()
 	segments := *l.segments.Load()
 	first := l.first.Load()
-	it, err := v.snap.NewIter(l.dataBounds())
+	it, err := v.snap.NewIter(dataBounds(segments))
 	if err != nil {
 		return 0, l.store.readError(err)
 	}
@@ -431,16 +438,16 @@ func (l *Log) HeadOf(ctx context.Context, rooms []string) (newest uint64, err er
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		segment := segments[k].first
-		if segment > head {
+		segment := &segments[k]
+		if segment.first > head {
 			continue
 		}
 		for _, room := range keys {
-			from := max(segment, first, newest+1)
+			from := max(segment.first, first, newest+1)
 			if from > last {
 				break
 			}
-			c := cursor{it: it, prefix: l.appendIndexPrefix(nil, segment, room), segment: segment}
+			c := cursor{it: it, prefix: segment.appendIndexPrefix(nil, room), base: segment.first}
 			if seq, ok := c.row(it.SeekLT(append(c.seekKey(last), 0))); ok && seq >= from {
 				newest = seq
 			}
@@ -448,7 +455,7 @@ func (l *Log) HeadOf(ctx context.Context, rooms []string) (newest uint64, err er
 				return 0, err
 			}
 		}
-		last = segment - 1
+		last = segment.first - 1
 	}
 	return newest, nil
 }
@@ -468,7 +475,7 @@ func (l *Log) Get(ctx context.Context, key string) ([]byte, error) {
 		return nil, err
 	}
 	defer v.release()
-	value, closer, err := v.snap.Get(l.key(stateKind, key))
+	value, closer, err := v.snap.Get(l.stateKey(key))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, eventlog.ErrNotFound
 	}
@@ -489,7 +496,7 @@ func (l *Log) Scan(ctx context.Context, prefix, after string, f func(string, []b
 		return err
 	}
 	defer v.release()
-	lower := l.key(stateKind, prefix)
+	lower := l.stateKey(prefix)
 	it, err := v.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upperBound(lower)})
 	if err != nil {
 		return l.store.readError(err)
@@ -503,7 +510,7 @@ func (l *Log) Scan(ctx context.Context, prefix, after string, f func(string, []b
 	if after == "" {
 		ok = it.First()
 	} else {
-		ok = it.SeekGE(append(l.key(stateKind, after), 0))
+		ok = it.SeekGE(append(l.stateKey(after), 0))
 	}
 	for n := 1; ok; n, ok = n+1, it.Next() {
 		if n%256 == 0 {
@@ -515,7 +522,7 @@ func (l *Log) Scan(ctx context.Context, prefix, after string, f func(string, []b
 		if err != nil {
 			return err
 		}
-		if !f(string(it.Key()[logPrefixLen+1:]), value) {
+		if !f(string(it.Key()[logPrefixLen:]), value) {
 			return nil
 		}
 	}

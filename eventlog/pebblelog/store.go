@@ -13,7 +13,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -44,10 +46,16 @@ type Store struct {
 	closed       bool
 
 	// The committer's own.
-	db       *pebble.DB
-	guard    *guard
-	truncate map[string]int64 // write-ahead logs to be cut before the database is opened again
-	health   health
+	db        *pebble.DB
+	guard     *guard
+	live      liveSegments
+	unflushed int64            // bytes committed since the last flush
+	truncate  map[string]int64 // write-ahead logs to be cut before the database is opened again
+	health    health
+
+	// flushBytes is how much is committed before it is written to tables, diskBound the sum of the logs'
+	// byte bounds, 0 when one has none: see setFlushBytes.
+	flushBytes, diskBound atomic.Int64
 
 	views    *views
 	wake     chan struct{}   // capacity 1, to the committer
@@ -83,6 +91,7 @@ func Open(dir string, o Options) (*Store, error) {
 		answers: make(chan []answered, 4), answered: make(chan struct{}),
 		kept: make(chan struct{}), stop: make(chan struct{}),
 	}
+	s.flushBytes.Store(o.MemTableSize)
 	s.health.timer = newStoppedTimer()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err = s.openDB(); err == nil {
@@ -179,6 +188,9 @@ func (s *Store) afterOpen() error {
 			return err
 		}
 	}
+	if err := s.findSegments(); err != nil {
+		return err
+	}
 	if batch.Empty() {
 		return nil
 	}
@@ -197,15 +209,38 @@ func (s *Store) get(key []byte) ([]byte, error) {
 	return v, closer.Close()
 }
 
+// findSegments reads which segments there are, of all logs.
+func (s *Store) findSegments() (err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{segmentByte}, UpperBound: []byte{segmentByte + 1}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = asCorrupt(errors.Join(err, it.Close()), s.opts.fs, s.dir, "", "") }()
+	s.live = liveSegments{}
+	for ok := it.First(); ok; ok = it.Next() {
+		if len(it.Key()) < logPrefixLen {
+			return fmt.Errorf("%w: a segment's row", eventlog.ErrCorrupt)
+		}
+		segment, err := decodeSegment(it.Key()[logPrefixLen:], it.Value())
+		if err != nil {
+			return fmt.Errorf("%w: a segment's row", eventlog.ErrCorrupt)
+		}
+		s.live.ids = append(s.live.ids, segment.id)
+		s.live.next = max(s.live.next, segment.id+1)
+	}
+	slices.Sort(s.live.ids)
+	return nil
+}
+
 // newEpochs gives every log another epoch.
 func (s *Store) newEpochs(batch *pebble.Batch) error {
 	return s.registry(func(name string, id uint32) error {
-		l := &Log{store: s, name: name, id: id, prefix: logPrefix(id)}
+		l := &Log{store: s, name: name, id: id}
 		if err := l.load(s.db); err != nil {
 			return err
 		}
 		l.rec.epoch = randomEpoch()
-		return batch.Set(l.key(headKind), l.rec.append(nil), nil)
+		return batch.Set(l.headKey(), l.rec.append(nil), nil)
 	})
 }
 
@@ -285,14 +320,11 @@ func (s *Store) openLog(name string, r eventlog.Retention) (*Log, error) {
 		l.id = binary.BigEndian.Uint32(value)
 		_ = closer.Close()
 	}
-	l.prefix = logPrefix(l.id)
 	if !create {
 		if err := l.load(v.snap); err != nil {
 			return nil, s.readError(err)
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.logs[name] = l
+		s.add(l)
 		return l, nil
 	}
 
@@ -308,10 +340,34 @@ func (s *Store) openLog(name string, r eventlog.Retention) (*Log, error) {
 	if err := <-done; err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.logs[name] = l
+	s.add(l)
 	return l, nil
+}
+
+// add makes a log one of the open ones.
+func (s *Store) add(l *Log) {
+	s.mu.Lock()
+	s.logs[l.name] = l
+	s.mu.Unlock()
+	s.setFlushBytes()
+}
+
+// setFlushBytes fits the size of write-ahead logs, of which up to five are on disk, to the logs' bounds.
+func (s *Store) setFlushBytes() {
+	sum, unbounded := int64(0), false
+	for _, l := range s.openLogs() {
+		l.mu.Lock()
+		sum += l.retention.MaxBytes
+		unbounded = unbounded || l.retention.MaxBytes <= 0
+		l.mu.Unlock()
+	}
+	if unbounded {
+		s.diskBound.Store(0)
+		s.flushBytes.Store(s.opts.MemTableSize)
+		return
+	}
+	s.diskBound.Store(sum)
+	s.flushBytes.Store(min(s.opts.MemTableSize, max(sum/48, minFlushBytes)))
 }
 
 // openLogs are the logs that are open at this moment.

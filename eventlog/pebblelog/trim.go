@@ -39,9 +39,23 @@ func (d *draft) trim(batch *pebble.Batch, t *trimming) error {
 	if n == 0 {
 		return nil
 	}
-	from, to := d.segments[0].first, d.segments[n-1].first+1
-	if n < len(d.segments) {
-		to = d.segments[n].first
+	for _, gone := range d.segments[:n] {
+		if err := batch.Delete(l.segmentKey(gone.first), nil); err != nil {
+			return err
+		}
+		l.store.live.remove(gone.id)
+	}
+	done := uint64(0)
+	for _, gone := range d.segments[:n] {
+		if gone.id < done {
+			continue
+		}
+		// As wide as it may be: a table that reaches into what was trimmed before goes as a whole.
+		from, to := l.store.live.gapAround(gone.id)
+		if err := batch.DeleteRange(appendDataPrefix(nil, from), appendDataPrefix(nil, to), nil); err != nil {
+			return err
+		}
+		done = to
 	}
 	if n == len(d.segments) || d.segments[n].first != t.segment {
 		d.rec.trimmed = 0 // a new segment began at first, or will
@@ -51,10 +65,7 @@ func (d *draft) trim(batch *pebble.Batch, t *trimming) error {
 	}
 	d.own()
 	d.segments = d.segments[n:]
-	if err := batch.DeleteRange(l.segmentKey(from), l.segmentKey(to), nil); err != nil {
-		return err
-	}
-	return batch.DeleteRange(l.appendDataPrefix(nil, from), l.appendDataPrefix(nil, to), nil)
+	return nil
 }
 
 // overdue says whether a log is so far past its bounds that the keeper is to trim it. mu is held.
@@ -63,11 +74,13 @@ func (l *Log) overdue() bool {
 	return over(l.rec.head+1-l.rec.first, l.retention.MaxEvents) || over(uint64(l.bytes), uint64(l.maxBytes()))
 }
 
-// maxBytes is the byte bound less what the store itself takes on disk: write-ahead logs, files that a
-// compaction is about to replace, and segments that are only partly trimmed. mu is held.
+// maxBytes is how many bytes of events are kept under the byte bound, so that the store stays below 1.2
+// times of it on disk. Beside the events there are: five write-ahead logs at most, and about eight times
+// as much in tables that a compaction reads and has not yet replaced; a segment that is only partly
+// trimmed, and the sixteenth that the keeper lets pass. mu is held.
 func (l *Log) maxBytes() int64 {
 	bound := l.retention.MaxBytes
-	return bound - min(bound/4, 5*l.store.opts.MemTableSize)
+	return max(min(bound, bound+bound*3/40-13*l.store.flushBytes.Load()), bound/2)
 }
 
 // Trim implements eventlog.Log.
@@ -105,7 +118,7 @@ func (l *Log) plan(ctx context.Context, now time.Time) (t *trimming, err error) 
 	if len(p.segments) == 0 || p.rec.first > p.rec.head {
 		return nil, nil
 	}
-	if p.it, err = v.snap.NewIter(l.dataBounds()); err != nil {
+	if p.it, err = v.snap.NewIter(dataBounds(p.segments)); err != nil {
 		return nil, l.store.readError(err)
 	}
 	defer func() {
@@ -241,7 +254,7 @@ func (p *planner) trimming(ctx context.Context) (*trimming, error) {
 
 // seek goes to an event of segment k.
 func (p *planner) seek(k int, seq uint64) (bool, error) {
-	p.key = p.l.appendEventKey(p.key[:0], p.segments[k].first, seq)
+	p.key = p.segments[k].appendEventKey(p.key[:0], seq)
 	if !p.it.SeekGE(p.key) || string(p.it.Key()) != string(p.key) {
 		if err := p.it.Error(); err != nil {
 			return false, err
