@@ -165,8 +165,10 @@ func (s *Session) answerPoll(p *pollWait, paused bool) (a pollAnswer, ok bool) {
 	clear(s.queue)
 	s.queue = nil
 	switch {
-	case s.state == stateClosing && s.reason != "":
-		a.payload, a.end = closeFrame.appendPolling(a.payload), s.reason
+	case s.state == stateClosing && s.reason != "" && a.payload == nil:
+		// Not together with what came before: a stock client acts on the close at once, and hands the packets
+		// of the same payload over only after that.
+		a.payload, a.end = closeFrame.appendPolling(nil), s.reason
 	case a.payload == nil && s.upgrading && (s.noops == 0 || paused):
 		s.noops = 1
 		a.payload, a.empty = noopFrame.appendPolling(nil), true

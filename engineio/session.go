@@ -140,9 +140,7 @@ func (s *Session) enqueueLocked(f *Frame, volatile bool) (wake bool, err error) 
 		}
 		s.dropVolatile()
 		if s.size+size > s.srv.opts.SendBuffer {
-			s.deaf.Store(true)
-			s.state = stateClosing // takes no more; the end itself must not run on the sender's goroutine
-			s.finishSoon(ReasonBufferFull, ErrBufferFull, closeTryLater)
+			s.abandon(ReasonBufferFull, ErrBufferFull, closeTryLater)
 			return false, ErrBufferFull
 		}
 	}
@@ -234,8 +232,27 @@ func (s *Session) CloseWith(reason Reason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != stateClosed {
-		s.finishSoon(reason, nil, closeNoStatus)
+		s.abandon(reason, nil, closeNoStatus)
 	}
+}
+
+// abandon ends the session without what is queued, and takes no more. The end itself must not run on a sender's
+// goroutine. The caller holds s.mu.
+func (s *Session) abandon(reason Reason, err error, code uint16) {
+	s.deaf.Store(true)
+	if s.state == stateOpen {
+		s.state = stateClosing
+	}
+	s.discard()
+	s.finishSoon(reason, err, code)
+}
+
+func (s *Session) discard() {
+	for _, q := range s.queue {
+		s.size -= q.frame.cost()
+	}
+	clear(s.queue)
+	s.queue = nil
 }
 
 // finishSoon is finish on another goroutine, and not before there is a receiver to be told. The caller holds s.mu.
@@ -267,14 +284,15 @@ func (s *Session) finish(reason Reason, err error, code uint16) {
 	s.state = stateClosed
 	conn, probe := s.conn, s.probe
 	s.probe = nil
-	clear(s.queue)
-	s.queue = nil
+	owned, stuck := s.scheduled, s.stalled
+	s.scheduled = true // nobody else writes from here on
+	if conn == nil || stuck || code == 0 {
+		s.discard()
+	}
 	s.poll.end()
 	if s.post != nil {
 		s.post.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // best effort: the body's own bound remains
 	}
-	owned, stuck := s.scheduled, s.stalled
-	s.scheduled = true // nobody else writes from here on
 	s.mu.Unlock()
 
 	s.srv.sessions.remove(s.id)
@@ -288,7 +306,12 @@ func (s *Session) finish(reason Reason, err error, code uint16) {
 	case stuck || code == 0:
 		conn.kick()
 	default:
-		conn.part() // who is writing says farewell, if the client takes what is being written within that time
+		// Who is writing writes the rest, such as the answers to what came just before the end, and says farewell, if
+		// the client takes it within that time.
+		conn.part()
+		if s.srv.hurry.Load() {
+			conn.kick()
+		}
 	}
 	if probe != nil {
 		probe.kick()
@@ -428,6 +451,8 @@ func (s *Session) lookLocked(now time.Time) (wake bool) {
 		s.awaiting.Store(true)
 		wake, _ = s.enqueueLocked(pingFrame, false) //nolint:errcheck // a session that can't take it is being closed
 	case s.busy.Load():
+		// The pong may lie unread. The client must still hear from the server, or it gives up by itself.
+		wake, _ = s.enqueueLocked(pingFrame, false) //nolint:errcheck // a session that can't take it is being closed
 		s.extended.Store(false)
 		s.beatDue.CompareAndSwap(due, at+int64(s.srv.opts.PingTimeout))
 		due = s.beatDue.Load()
