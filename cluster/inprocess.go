@@ -83,7 +83,8 @@ type inProcessMember struct {
 
 	mu     sync.Mutex
 	queue  []notice
-	bytes  int
+	count  int // messages that wait or are being handled
+	bytes  int // of these
 	closed bool
 
 	wake chan struct{}
@@ -168,11 +169,12 @@ func (m *inProcessMember) push(n notice) error {
 	case m.closed:
 		m.mu.Unlock()
 		return ErrClosed
-	case n.message != nil && (len(m.queue) >= queueMessages || (len(m.queue) > 0 && m.bytes+n.size > queueBytes)):
+	case n.message != nil && (m.count >= queueMessages || (m.count > 0 && m.bytes+n.size > queueBytes)):
 		m.mu.Unlock()
 		return ErrQueueFull
 	}
 	m.queue = append(m.queue, n)
+	m.count++
 	m.bytes += n.size
 	m.mu.Unlock()
 	m.signal()
@@ -197,21 +199,31 @@ func (m *inProcessMember) deliver() {
 				return
 			}
 			batch := m.queue
-			m.queue, m.bytes = nil, 0
+			m.queue = nil
 			m.mu.Unlock()
 			if len(batch) == 0 {
 				break
 			}
-			for _, n := range batch {
-				if m.isClosed() {
-					return
-				}
-				if n.message != nil {
+			for i := range batch {
+				if n := &batch[i]; n.message != nil {
 					m.handler.Receive(n.message)
 				} else {
 					m.handler.Left(n.left)
 				}
+				if m.handled(&batch[i]) {
+					return
+				}
 			}
 		}
 	}
+}
+
+// handled makes room in the queue, and reports whether the member has left.
+func (m *inProcessMember) handled(n *notice) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.count--
+	m.bytes -= n.size
+	*n = notice{}
+	return m.closed
 }
