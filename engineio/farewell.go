@@ -22,16 +22,30 @@ func (c *wsConn) farewell(code uint16) {
 		frame[1] = 2
 		frame = append(frame, byte(code>>8), byte(code))
 	}
+	if !c.part() {
+		return
+	}
 	if c.raw == nil {
-		if c.part() {
-			c.farewellWaiting(frame)
-		}
+		c.farewellWaiting(frame)
 		return
 	}
 	var op writeOp
 	n, err := op.try(c.raw, frame)
 	c.srv.stats.bytesOut.Add(uint64(n))
-	if c.part() && (err != nil || n < len(frame)) {
+	if err != nil || n < len(frame) {
+		c.kick()
+		return
+	}
+	c.lastWritten()
+}
+
+// lastWritten tells the client that nothing follows. A browser waits for that, some seconds long, before it tells
+// the page that the connection is closed.
+func (c *wsConn) lastWritten() {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite() //nolint:errcheck // fails only where it is closed already
+	}
+	if c.srv.hurry.Load() {
 		c.kick()
 	}
 }
@@ -52,11 +66,12 @@ func (c *wsConn) farewellWaiting(frame []byte) {
 		defer close(said)
 		n, _ := c.Write(frame) //nolint:errcheck // best effort: the client learns of the end when the connection closes
 		c.srv.stats.bytesOut.Add(uint64(n))
+		c.lastWritten()
 	})
 }
 
 // part bounds the rest of the connection's life: what is being written, and the client's time to hang up. It
-// reports false when the connection is closed already.
+// reports false when the connection is closed already. Who is through with it must look at Server.hurry.
 func (c *wsConn) part() bool {
 	c.srv.partMu.Lock()
 	gone := c.gone
@@ -68,9 +83,6 @@ func (c *wsConn) part() bool {
 		return false
 	}
 	c.SetDeadline(time.Now().Add(lingerTimeout)) //nolint:errcheck // fails only where it is closed already
-	if c.srv.hurry.Load() {
-		c.kick()
-	}
 	return true
 }
 
@@ -82,6 +94,9 @@ func (c *wsConn) kick() {
 // linger reads and forgets until the client hangs up or its time is over.
 func (c *wsConn) linger() {
 	c.part()
+	if c.srv.hurry.Load() {
+		c.kick()
+	}
 	for {
 		c.in.have = 0
 		if _, err := c.in.read(c); err != nil {

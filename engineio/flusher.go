@@ -143,15 +143,15 @@ func (s *Session) nextWrite(frames []*Frame, written int64) ([]*Frame, *wsConn, 
 	s.size -= written
 	conn := s.conn
 	switch {
+	case len(s.queue) > 0:
+		frames = s.take(frames)
+		s.mu.Unlock()
+		return frames, conn, true
 	case s.state == stateClosed:
 		code := s.closeCode
 		s.mu.Unlock()
 		conn.farewell(code)
 		return nil, nil, false
-	case len(s.queue) > 0:
-		frames = s.take(frames)
-		s.mu.Unlock()
-		return frames, conn, true
 	case s.state == stateClosing && s.reason != "":
 		reason := s.reason
 		s.stalled = false

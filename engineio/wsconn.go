@@ -116,6 +116,7 @@ func (c *wsConn) end(err error) bool {
 		return true
 	case errors.Is(err, errPeerClosed):
 		c.s.finish(ReasonTransportClose, nil, closeNoStatus)
+		return true
 	default:
 		c.s.finish(ReasonTransportClose, err, 0)
 	}
