@@ -25,12 +25,18 @@ func (l RoomLimits) Publish(e *socketio.Event) error {
 	case len(event) > l.NameBytes:
 		return fail(CodeTooLarge, "an event's name has at most %d bytes", l.NameBytes)
 	}
-	err := e.Socket.Namespace().In(room).Emit(event, e.Args[2:])
+	err := e.Socket.Namespace().In(room).EmitThen(func(err error) { answer(e, err) }, event, e.Args[2:])
 	if errors.Is(err, socketio.ErrReservedEvent) {
 		return fail(CodeReserved, "%q is a name that Socket.IO uses itself", event)
 	}
+	return err
+}
+
+// answer acknowledges an event that is done, or failed.
+func answer(e *socketio.Event, err error) {
 	if err != nil {
-		return err
+		_ = e.AckError(err) // gone: nobody to tell
+		return
 	}
-	return e.Ack(OK{OK: true})
+	_ = e.Ack(OK{OK: true}) // likewise
 }

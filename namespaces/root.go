@@ -11,6 +11,7 @@ import (
 //	echo(...args)                  ack gets the arguments; without an ack, echo is emitted back
 //	join(room), leave(room)        ack {ok: true}
 //	publish(room, event, ...args)  event(...args) to everyone in room; ack {ok: true}
+//	history(room, {after, limit})  ack {events: [{offset, at, event, args}], more}, of a room that it is in
 func root(n *socketio.Namespace, d Deps) {
 	rooms := handlers.DefaultRoomLimits
 
@@ -18,6 +19,7 @@ func root(n *socketio.Namespace, d Deps) {
 	socketio.Handle(n, "join", rooms.Join)
 	socketio.Handle(n, "leave", rooms.Leave)
 	n.On("publish", rooms.Publish)
+	n.On("history", handlers.DefaultHistoryLimits.History)
 
 	logErrors(n, d.Logger)
 }

@@ -128,3 +128,6 @@ func (e *Event) Ack(args ...any) error {
 	}
 	return n.outlet.ack(e.Socket, p)
 }
+
+// AckError answers the event as if its handler had returned err: for handlers that answer later.
+func (e *Event) AckError(err error) error { return e.Ack(replyOf(err)) }
