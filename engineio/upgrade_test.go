@@ -73,12 +73,12 @@ func TestUpgradeOutlivesItsPolls(t *testing.T) {
 
 func TestFailedProbes(t *testing.T) {
 	for name, fail := range map[string]func(*wsClient){
-		"message before":        func(w *wsClient) { w.send("4early"); w.wantClose(0) },
-		"other ping":            func(w *wsClient) { w.send("2other"); w.wantClose(0) },
-		"message after":         func(w *wsClient) { w.send("2probe"); w.want("3probe"); w.send("4early"); w.wantClose(0) },
-		"no packet":             func(w *wsClient) { w.send("x"); w.wantClose(0) },
-		"cut":                   func(w *wsClient) { w.conn.Close() },
-		"cut after the probe":   func(w *wsClient) { w.send("2probe"); w.want("3probe"); w.reset() },
+		"message before":      func(w *wsClient) { w.send("4early"); w.wantClose(0) },
+		"other ping":          func(w *wsClient) { w.send("2other"); w.wantClose(0) },
+		"message after":       func(w *wsClient) { w.send("2probe"); w.want("3probe"); w.send("4early"); w.wantClose(0) },
+		"no packet":           func(w *wsClient) { w.send("x"); w.wantClose(0) },
+		"cut":                 func(w *wsClient) { w.conn.Close() },
+		"cut after the probe": func(w *wsClient) { w.send("2probe"); w.want("3probe"); w.reset() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, p := newRig(t, setup{}).poll()
