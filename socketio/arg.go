@@ -26,7 +26,7 @@ type Args []Arg
 
 // NewArg makes an Arg of a Go value, as Emit would encode it.
 func NewArg(v any) (Arg, error) {
-	w := valueWriter{limit: unlimited}
+	w := valueWriter{collector: collector{limit: unlimited}}
 	defer w.release()
 	raw, err := w.append(nil, v)
 	if err != nil {

@@ -79,7 +79,7 @@ func beginPacket(kind packetType, namespace string, id int64, size int) packet {
 
 // finish appends the arguments and the closing bracket. more says that something stands before them.
 func (p packet) finish(binary packetType, args []any, maxAttachments int, more bool) (packet, error) {
-	w := valueWriter{limit: maxAttachments}
+	w := valueWriter{collector: collector{limit: maxAttachments}}
 	defer w.release()
 	var err error
 	if p.buf, _, err = w.appendList(p.buf, args, more); err != nil {
@@ -141,16 +141,21 @@ func sizeOf(args []any) int {
 	return n
 }
 
-// valueWriter encodes the values of one packet and collects their binary parts.
-type valueWriter struct {
+// collector takes the binary values of one packet.
+type collector struct {
 	limit int
 	bin   [][]byte
-	json  *jsonWriter // borrowed when the first value needs it
+}
+
+// valueWriter encodes the values of one packet.
+type valueWriter struct {
+	collector
+	json *jsonWriter // borrowed when the first value needs it
 }
 
 func (w *valueWriter) release() {
 	if w.json != nil {
-		w.json.to = nil
+		w.json.collector = collector{}
 		jsonWriters.Put(w.json)
 		w.json = nil
 	}
@@ -231,13 +236,16 @@ func (w *valueWriter) append(b []byte, v any) ([]byte, error) {
 	}
 	if w.json == nil {
 		w.json = jsonWriters.Get().(*jsonWriter)
-		w.json.to = w
 	}
-	return w.json.append(b, v)
+	// Lent by value: a pointer would put w on the heap for the packets that don't come here too.
+	w.json.collector = w.collector
+	b, err := w.json.append(b, v)
+	w.collector = w.json.collector
+	return b, err
 }
 
 // attach takes a binary value into the packet and returns its number.
-func (w *valueWriter) attach(value []byte) (int, error) {
+func (w *collector) attach(value []byte) (int, error) {
 	if len(w.bin) >= w.limit {
 		return 0, fmt.Errorf("%w: no more than %d fit in a packet", ErrTooManyAttachments, w.limit)
 	}
@@ -246,7 +254,7 @@ func (w *valueWriter) attach(value []byte) (int, error) {
 }
 
 // appendArg passes an argument through; its binary values get new numbers.
-func (w *valueWriter) appendArg(b []byte, a Arg) ([]byte, error) {
+func (w *collector) appendArg(b []byte, a Arg) ([]byte, error) {
 	if a.IsZero() {
 		return append(b, "null"...), nil
 	}
@@ -317,7 +325,7 @@ func appendFloat(b []byte, f float64) ([]byte, error) {
 // jsonWriter encodes whatever has no short way. It is reused, since its functions are cached by the JSON
 // package for each Marshalers value.
 type jsonWriter struct {
-	to      *valueWriter
+	collector
 	out     bytes.Buffer
 	encoder *jsontext.Encoder
 	options json.Options
@@ -363,7 +371,7 @@ func (w *jsonWriter) marshalBytes(e *jsontext.Encoder, value []byte) error {
 	if value == nil {
 		return e.WriteToken(jsontext.Null)
 	}
-	n, err := w.to.attach(value)
+	n, err := w.attach(value)
 	if err != nil {
 		return err
 	}
@@ -372,7 +380,7 @@ func (w *jsonWriter) marshalBytes(e *jsontext.Encoder, value []byte) error {
 }
 
 func (w *jsonWriter) marshalArg(e *jsontext.Encoder, a Arg) error {
-	text, err := w.to.appendArg(w.scratch[:0], a)
+	text, err := w.appendArg(w.scratch[:0], a)
 	if err != nil {
 		return err
 	}

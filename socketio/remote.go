@@ -168,7 +168,7 @@ func serverSideMessage(event string, args []any) (*cluster.Message, error) {
 	case "connect", "connection", "new_namespace":
 		return nil, errServerSide
 	}
-	w := valueWriter{limit: unlimited}
+	w := valueWriter{collector: collector{limit: unlimited}}
 	defer w.release()
 	data := appendString([]byte{'['}, event)
 	data, _, err := w.appendList(data, args, true)
