@@ -49,7 +49,7 @@ func testTrimBytes(t *testing.T, b Backend) {
 		t.Fatal(err)
 	}
 	s := l.Stats()
-	if s.Bytes > bound || s.Bytes < bound/2 {
+	if s.Bytes > bound || s.Bytes < bound/3 {
 		t.Errorf("%d bytes are held under a bound of %d", s.Bytes, bound)
 	}
 	sum := int64(0)

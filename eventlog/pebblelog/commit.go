@@ -259,15 +259,24 @@ func (s *Store) write(batch *pebble.Batch, drafts []*draft) error {
 	return nil
 }
 
-// awaitRoom holds up the next group, though not for long, while what was trimmed is freed more slowly than
-// new events come. Otherwise a store with a small bound outgrows it by what its compactions are behind.
+// awaitRoom holds up the next group while what was trimmed is freed more slowly than new events come: a
+// little at the bound, longer near the limit of 1.2 times of it. Otherwise a store with a small bound
+// outgrows it by what its compactions are behind.
 func (s *Store) awaitRoom() {
 	bound := s.diskBound.Load()
-	for range 20 {
-		if bound == 0 || s.guard.frozen.Load() || s.Size() < bound || s.db.Metrics().Compact.NumInProgress == 0 {
+	if bound == 0 {
+		return
+	}
+	const pause = 5 * time.Millisecond
+	for waited := time.Duration(0); waited < 2*time.Second && !s.guard.frozen.Load(); waited += pause {
+		size := s.Size()
+		if size < bound || size < bound+bound/10 && waited > 50*time.Millisecond {
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
+		if m := s.db.Metrics(); m.Compact.NumInProgress == 0 && m.Flush.NumInProgress == 0 && m.Table.ObsoleteCount == 0 {
+			return // nothing is under way that would free any
+		}
+		time.Sleep(pause)
 	}
 }
 

@@ -16,12 +16,12 @@ func TestStaysWithinBytes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes hundreds of megabytes")
 	}
-	bounds := []int64{16 << 20}
+	bounds, sizes := []int64{16 << 20}, []int{2000}
 	if os.Getenv("HOLDFAST_BENCH_MILLION") != "" {
-		bounds = append(bounds, 64<<20)
+		bounds, sizes = append(bounds, 64<<20), append(sizes, 100)
 	}
 	for _, bound := range bounds {
-		for _, size := range []int{100, 2000} {
+		for _, size := range sizes {
 			t.Run(fmt.Sprintf("%dMB/%dB", bound>>20, size), func(t *testing.T) { testStaysWithinBytes(t, bound, size) })
 		}
 	}
