@@ -291,6 +291,19 @@ func TestPanicIsAnsweredAndLogged(t *testing.T) {
 	}
 }
 
+func TestAbortedAnswerPasses(t *testing.T) {
+	h := newHandler(t, func(o *Options) {
+		o.IO = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	})
+	defer func() {
+		if cause := recover(); cause != http.ErrAbortHandler { //nolint:errorlint // the very value is net/http's signal
+			t.Errorf("recovered %v", cause)
+		}
+	}()
+	get(h, "GET", "/socket.io/")
+	t.Error("the panic was swallowed")
+}
+
 func TestTrustedProxies(t *testing.T) {
 	seen := func(h http.Handler, remote string, header ...string) string {
 		r := httptest.NewRequest("GET", "/socket.io/", http.NoBody)
