@@ -87,16 +87,14 @@ type welcome struct {
 // held the name before gives it up.
 func (c *Chat) Enter(s *socketio.Socket) error {
 	g := guestOf(s)
-	before, err := c.people.Arrive(g.Name, g.Key, s.ID())
+	before, err := c.people.Arrive(g.Name, g.Key, s)
 	if err != nil {
 		return err
 	}
-	if before != "" && before != s.ID() {
-		old := s.Namespace().In(before)
-		if err := old.Emit("replaced"); err != nil {
-			return err
-		}
-		old.DisconnectSockets(false)
+	// A recovered session comes back under the id that it had: then old is nobody else.
+	if old, ok := before.(*socketio.Socket); ok && old.ID() != s.ID() {
+		_ = old.Emit("replaced") // fails where old is gone by now, as it should be
+		old.Disconnect(false)
 	}
 	// Joined after the arrival is announced: nobody needs to hear of their own.
 	if err := s.Join(c.room); err != nil {
@@ -110,7 +108,7 @@ func (c *Chat) Exit(s *socketio.Socket, reason string) {
 	if reason == "server shutting down" {
 		return // everyone goes: no use in telling each of everyone else
 	}
-	c.people.Depart(guestOf(s).Name, s.ID(), reason == "client namespace disconnect")
+	c.people.Depart(guestOf(s).Name, s, reason == "client namespace disconnect")
 }
 
 // Typing is the event typing(on). It is volatile: a client that is slow, or away, can do without.

@@ -48,8 +48,8 @@ type Presence struct {
 type presentPerson struct {
 	name   string
 	key    string
-	socket string // id of the socket that holds the name; "" while away
-	seen   bool   // was here at least once, so that the others have heard of them
+	holder any  // the connection that holds the name; nil while away
+	seen   bool // was here at least once, so that the others have heard of them
 	expiry *time.Timer
 }
 
@@ -81,44 +81,44 @@ func (p *Presence) Reserve(name, key string) error {
 	case person.key != key:
 		return fail(CodeNameTaken, "%s is taken: choose another name", person.name)
 	}
-	if person.socket == "" {
+	if person.holder == nil {
 		p.expireLater(folded, person)
 	}
 	return nil
 }
 
-// Arrive says that socket now holds a reserved name. It returns the id of the socket that held it until
-// then, or "".
-func (p *Presence) Arrive(name, key, socket string) (before string, err error) {
+// Arrive says that holder, any value that stands for one connection, now has a reserved name. It returns
+// who held it until then, or nil.
+func (p *Presence) Arrive(name, key string, holder any) (before any, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	person := p.people[strings.ToLower(name)]
 	if person == nil || person.key != key {
-		return "", fail(CodeNameTaken, "%s is taken: choose another name", name)
+		return nil, fail(CodeNameTaken, "%s is taken: choose another name", name)
 	}
 	person.stopExpiry()
-	before, person.socket = person.socket, socket
+	before, person.holder = person.holder, holder
 	switch {
 	case !person.seen:
 		person.seen = true
 		p.announce(Joined, person.name)
-	case before == "":
+	case before == nil:
 		p.announce(Back, person.name)
 	}
 	return before, nil
 }
 
-// Depart says that socket is gone: for good, or away for the grace period. It does nothing where another
-// socket holds the name by now.
-func (p *Presence) Depart(name, socket string, forGood bool) {
+// Depart says that holder is gone: for good, or away for the grace period. It does nothing where another
+// holds the name by now.
+func (p *Presence) Depart(name string, holder any, forGood bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	folded := strings.ToLower(name)
 	person := p.people[folded]
-	if person == nil || person.socket != socket {
+	if person == nil || person.holder != holder {
 		return
 	}
-	person.socket = ""
+	person.holder = nil
 	if forGood {
 		p.remove(folded, person)
 		return
@@ -134,7 +134,7 @@ func (p *Presence) People() []Person {
 	list := make([]Person, 0, len(p.people))
 	for _, person := range p.people {
 		if person.seen {
-			list = append(list, Person{Name: person.name, Here: person.socket != ""})
+			list = append(list, Person{Name: person.name, Here: person.holder != nil})
 		}
 	}
 	slices.SortFunc(list, func(a, b Person) int { return cmp.Compare(a.Name, b.Name) })

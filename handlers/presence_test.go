@@ -33,7 +33,7 @@ func codeOf(err error) string {
 	return ""
 }
 
-func arrive(t *testing.T, p *handlers.Presence, name, key, socket string) string {
+func arrive(t *testing.T, p *handlers.Presence, name, key, socket string) any {
 	t.Helper()
 	if err := p.Reserve(name, key); err != nil {
 		t.Fatalf("reserve %s: %v", name, err)

@@ -142,6 +142,7 @@ export class Connection extends EventTarget {
     });
     engine.on("upgradeError", () => {
       this.upgrading = false;
+      if (engine.readyState !== "open") return; // it was closed meanwhile: nothing failed
       this.tap.note("The upgrade failed: polling goes on");
       this.dispatchEvent(new Event("transport"));
     });

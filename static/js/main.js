@@ -292,7 +292,7 @@ function unavailable(missing) {
   const box = $("notice");
   box.hidden = false;
   if (missing) {
-    line.idle("Connected to nothing yet", "The server runs, but the Socket.IO client script is missing.");
+    line.idle("Not connected", "The server runs, but the Socket.IO client script is missing.");
     box.replaceChildren(
       h("h3", {}, "The client script is not installed"),
       h("p", {}, "This page uses the official Socket.IO client, which the server hands out from where npm put it. In the project's folder, run ", h("code", {}, "npm ci"), "."),
