@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"holdfast/eventlog"
 	"holdfast/internal/config"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/metrics"
@@ -35,6 +36,7 @@ type App struct {
 	config  *config.Config
 	logger  zerolog.Logger
 	io      *socketio.Server
+	store   eventlog.Store // nil where nothing is kept
 	health  *httpapi.Health
 	handler http.Handler
 	origins *allowedOrigins
@@ -45,7 +47,7 @@ type App struct {
 }
 
 // New builds the server that c describes, with the namespaces of package namespaces. It reads the
-// certificate's files, and opens nothing else yet. What it returns must be run, or its goroutines stay.
+// certificate's files and opens the event store. What it returns must be run, or its goroutines stay.
 func New(c *config.Config, logger zerolog.Logger) (*App, error) {
 	return newApp(c, logger, func(io *socketio.Server) error {
 		return namespaces.Register(io, namespaces.Deps{Logger: logger})
@@ -56,7 +58,6 @@ func newApp(c *config.Config, logger zerolog.Logger, register func(*socketio.Ser
 	a := &App{
 		config:  c,
 		logger:  logger,
-		health:  httpapi.NewHealth(),
 		origins: &allowedOrigins{},
 		reload:  make(chan *config.Config),
 	}
@@ -72,11 +73,21 @@ func newApp(c *config.Config, logger zerolog.Logger, register func(*socketio.Ser
 	if c.ServeClient {
 		a.clientDirs = httpapi.ClientDirs(c.ClientDir)
 	}
+	if a.store, err = openStore(c, logger); err != nil {
+		return nil, err
+	}
+	a.health = httpapi.NewHealth()
+	if a.store != nil {
+		a.health = httpapi.NewHealth(storeCheck(a.store))
+	}
 	if a.io, err = socketio.NewServer(socketOptions(c, a.origins, logger)); err != nil {
+		if a.store != nil {
+			err = errors.Join(err, a.store.Close())
+		}
 		return nil, err
 	}
 	if err := a.route(proxies, register); err != nil {
-		return nil, errors.Join(err, a.io.Shutdown(context.Background()))
+		return nil, errors.Join(err, a.end(context.Background()))
 	}
 	return a, nil
 }
@@ -84,6 +95,9 @@ func newApp(c *config.Config, logger zerolog.Logger, register func(*socketio.Ser
 func (a *App) route(proxies []netip.Prefix, register func(*socketio.Server) error) error {
 	if err := register(a.io); err != nil {
 		return fmt.Errorf("set up the namespaces: %w", err)
+	}
+	if err := a.recoverNamespaces(); err != nil {
+		return err
 	}
 	o := httpapi.Options{
 		IO:             a.io,
@@ -110,7 +124,7 @@ func (a *App) route(proxies []netip.Prefix, register func(*socketio.Server) erro
 func (a *App) Run(ctx context.Context) error {
 	ln, err := listen(ctx, a.config.Listen, a.config.Limits.MaxConnections, a.logger)
 	if err != nil {
-		return errors.Join(err, a.io.Shutdown(context.Background()))
+		return errors.Join(err, a.end(context.Background()))
 	}
 	return a.runOn(ctx, ln)
 }
@@ -124,7 +138,7 @@ func (a *App) runOn(ctx context.Context, ln net.Listener) error {
 	for {
 		select {
 		case err := <-failed:
-			return errors.Join(fmt.Errorf("serve: %w", err), a.io.Shutdown(context.Background()))
+			return errors.Join(fmt.Errorf("serve: %w", err), a.end(context.Background()))
 		case next := <-a.reload:
 			a.apply(next)
 		case <-ctx.Done():
@@ -199,7 +213,7 @@ func (a *App) shutdown(server *http.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.config.Shutdown.Timeout)
 	defer cancel()
 	// The port stays open until the sessions have ended: a polling client has to ask for its last packets.
-	ioErr := a.io.Shutdown(ctx)
+	ioErr := a.end(ctx)
 
 	graceful, cancelGrace := context.WithTimeout(context.Background(), httpGrace)
 	defer cancelGrace()

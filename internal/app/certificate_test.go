@@ -142,7 +142,7 @@ func TestReloadMovesToOtherCertificateFiles(t *testing.T) {
 }
 
 func TestBrokenCertificateStopsTheStart(t *testing.T) {
-	c := config.Default()
+	c := testConfig()
 	c.TLS = config.TLS{Cert: "nowhere.pem", Key: "nowhere.pem"}
 	if _, err := newApp(c, testLogger(), nil); err == nil || !strings.Contains(err.Error(), "nowhere.pem") {
 		t.Errorf("got %v", err)

@@ -69,6 +69,7 @@ func testConfig() *config.Config {
 	// as the clock of the heartbeats ticks.
 	c.Shutdown.Timeout = time.Second
 	c.PingTimeout = 400 * time.Millisecond
+	c.Recovery.Durability = config.DurabilityMemory
 	return c
 }
 

@@ -62,7 +62,7 @@ func TestEveryProtocolKeyReachesTheServer(t *testing.T) {
 
 		"cleanup_empty_child_namespaces": {"true", nil, func(o socketio.Options) any { return o.CleanupEmptyChildNamespaces }, true},
 
-		"limits.send_buffer":                   {"2MiB", nil, func(o socketio.Options) any { return o.Engine.SendBuffer }, int64(2 << 20)},
+		"limits.send_buffer":                   {"3MiB", nil, func(o socketio.Options) any { return o.Engine.SendBuffer }, int64(3 << 20)},
 		"limits.receive_buffer":                {"3MiB", nil, func(o socketio.Options) any { return o.ReceiveBuffer }, int64(3 << 20)},
 		"limits.max_attachments":               {"11", nil, func(o socketio.Options) any { return o.MaxAttachments }, 11},
 		"limits.max_packets_per_payload":       {"12", nil, func(o socketio.Options) any { return o.Engine.MaxPacketsPerPayload }, 12},

@@ -36,6 +36,7 @@ type Config struct {
 
 	CleanupEmptyChildNamespaces bool `yaml:"cleanup_empty_child_namespaces" doc:"Whether a namespace that a pattern created goes when its last socket leaves."`
 
+	Recovery Recovery `yaml:"recovery" doc:"Events that clients miss are kept, and handed over when they are back."`
 	Limits   Limits   `yaml:"limits" doc:"Bounds on what one client, and all of them together, may cost."`
 	TLS      TLS      `yaml:"tls" doc:"HTTPS; both files are read again when they change."`
 	Log      Log      `yaml:"log" doc:"The log, on standard error."`
@@ -88,6 +89,26 @@ type Limits struct {
 	MaxConnections             int           `yaml:"max_connections" doc:"TCP connections at a time, whatever they ask for; one more is closed at once; 0: as many as the system allows."`
 	MaxHeaderBytes             Size          `yaml:"max_header_bytes" doc:"Request line and headers of one request."`
 	HandshakeTimeout           time.Duration `yaml:"handshake_timeout" doc:"Time that a client has to complete the TLS handshake and to send the headers of a request."`
+}
+
+// Durabilities of the event log.
+const (
+	DurabilityDisk   = "disk"
+	DurabilityMemory = "memory"
+)
+
+// Recovery says which namespaces keep what their clients miss, where, and for how long.
+type Recovery struct {
+	Enabled         bool          `yaml:"enabled" doc:"Whether events are kept at all."`
+	Namespaces      []string      `yaml:"namespaces" doc:"Namespaces whose events are kept, each in a log of its own."`
+	Durability      string        `yaml:"durability" oneof:"disk,memory" doc:"disk: an event is synced to data_dir before anyone gets it, and survives a crash; memory: it survives dropped connections only."`
+	Window          time.Duration `yaml:"window" doc:"How long after it lost its connection a client can come back to its session."`
+	SkipMiddlewares bool          `yaml:"skip_middlewares" doc:"Whether a client that comes back within the window is let in without being checked again."`
+	MaxMissedEvents int           `yaml:"max_missed_events" doc:"Events that one client is handed over; who missed more is told that it was not recovered."`
+	MaxMissedBytes  Size          `yaml:"max_missed_bytes" doc:"Bytes that one client is handed over; less than limits.send_buffer."`
+	MaxAge          time.Duration `yaml:"max_age" doc:"Age at which an event is deleted, for each namespace; at least the window."`
+	MaxEvents       int           `yaml:"max_events" doc:"Events that a namespace keeps; older ones are deleted first; 0: no bound."`
+	MaxBytes        Size          `yaml:"max_bytes" doc:"Bytes of events that a namespace keeps; older ones are deleted first; 0: no bound."`
 }
 
 // TLS names the certificate; with both empty the server speaks plain HTTP.
@@ -155,6 +176,17 @@ func Default() *Config {
 			MaxNamespacesPerConnection: 128,
 			MaxHeaderBytes:             16 << 10,
 			HandshakeTimeout:           10 * time.Second,
+		},
+		Recovery: Recovery{
+			Enabled:         true,
+			Namespaces:      []string{"/", "/chat"},
+			Durability:      DurabilityDisk,
+			Window:          10 * time.Minute,
+			MaxMissedEvents: 10_000,
+			MaxMissedBytes:  2 << 20,
+			MaxAge:          24 * time.Hour,
+			MaxEvents:       1_000_000,
+			MaxBytes:        256 << 20,
 		},
 		Log:      Log{Level: "info", Format: "auto"},
 		Metrics:  Metrics{Enabled: true},

@@ -17,6 +17,7 @@ func (l *loader) validate(c *Config) {
 	l.validateProtocol(c)
 	l.validateCookie(c.Cookie)
 	l.validateCORS(c.CORS)
+	l.validateRecovery(c)
 	l.validateLimits(c)
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		l.reject("tls.cert", "tls.cert and tls.key must be set together")
@@ -209,4 +210,46 @@ func (l *loader) validateLimits(c *Config) {
 			c.Limits.SendBuffer, c.MaxPayload)
 	}
 	l.atLeast("limits.handshake_timeout", c.Limits.HandshakeTimeout, 10*time.Millisecond)
+}
+
+func (l *loader) validateRecovery(c *Config) {
+	r := c.Recovery
+	if !r.Enabled {
+		return
+	}
+	if len(r.Namespaces) == 0 {
+		l.reject("recovery.namespaces", "names no namespace: turn recovery.enabled off, or name one")
+	}
+	seen := map[string]bool{}
+	for _, name := range r.Namespaces {
+		switch {
+		case !strings.HasPrefix(name, "/"):
+			l.reject("recovery.namespaces", "%q does not begin with /", name)
+		case seen[name]:
+			l.reject("recovery.namespaces", "%q is named twice", name)
+		}
+		seen[name] = true
+	}
+	l.atLeast("recovery.window", r.Window, time.Second)
+	l.atLeast("recovery.max_age", r.MaxAge, r.Window)
+	for _, bound := range []struct {
+		key          string
+		value, least int64
+	}{
+		{"recovery.max_missed_events", int64(r.MaxMissedEvents), 1},
+		{"recovery.max_missed_bytes", int64(r.MaxMissedBytes), 1},
+		{"recovery.max_events", int64(r.MaxEvents), 0},
+		{"recovery.max_bytes", int64(r.MaxBytes), 0},
+	} {
+		if bound.value < bound.least {
+			l.reject(bound.key, "must be at least %d", bound.least)
+		}
+	}
+	if r.MaxMissedBytes >= c.Limits.SendBuffer {
+		l.reject("recovery.max_missed_bytes", "%s is not less than limits.send_buffer, %s: what is handed over must fit in it",
+			r.MaxMissedBytes, c.Limits.SendBuffer)
+	}
+	if r.Durability == DurabilityDisk && c.DataDir == "" {
+		l.reject("data_dir", "is needed for recovery.durability disk")
+	}
 }
