@@ -231,18 +231,18 @@ func (s *Session) closeOrderly(reason Reason) {
 func (s *Session) CloseWith(reason Reason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != stateClosed {
-		s.abandon(reason, nil, closeNoStatus)
+	if s.state == stateClosed || s.state == stateClosing && s.closeBy.IsZero() {
+		return // its end has come or is on its way
 	}
+	s.abandon(reason, nil, closeNoStatus)
 }
 
 // abandon ends the session without what is queued, and takes no more. The end itself must not run on a sender's
 // goroutine. The caller holds s.mu.
 func (s *Session) abandon(reason Reason, err error, code uint16) {
 	s.deaf.Store(true)
-	if s.state == stateOpen {
-		s.state = stateClosing
-	}
+	s.state = stateClosing
+	s.closeBy = time.Time{}
 	s.discard()
 	s.finishSoon(reason, err, code)
 }
