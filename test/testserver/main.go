@@ -68,7 +68,7 @@ func run(opts options, log zerolog.Logger) error {
 // returns what ends it.
 func mount(mux *http.ServeMux, opts options, log zerolog.Logger) (func(context.Context) error, error) {
 	switch opts.suite {
-	case "engine":
+	case "engine", "echo":
 		server, err := engineio.NewServer(opts.socketio(log).Engine, echo{})
 		if err != nil {
 			return nil, err

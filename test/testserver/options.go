@@ -41,7 +41,7 @@ func parseOptions(args []string) (options, error) {
 	fs := flag.NewFlagSet("testserver", flag.ContinueOnError)
 	fs.StringVar(&o.listen, "listen", "127.0.0.1:0", "address to listen on")
 	fs.StringVar(&o.path, "path", "/socket.io/", "where the protocol is mounted")
-	fs.StringVar(&o.suite, "suite", "", "serve what an official protocol suite expects: engine or socket")
+	fs.StringVar(&o.suite, "suite", "", "serve what an official protocol suite expects: engine or socket; echo: as engine, with the options given")
 	fs.StringVar(&level, "log-level", "warn", "zerolog level")
 	fs.DurationVar(&o.headerTimeout, "header-timeout", 10*time.Second, "how long request headers may take")
 	fs.StringVar(&o.transports, "transports", "polling,websocket", "comma-separated")
@@ -70,7 +70,7 @@ func parseOptions(args []string) (options, error) {
 		return o, err
 	}
 	switch o.suite {
-	case "":
+	case "", "echo":
 	case "engine", "socket":
 		o.pingInterval, o.pingTimeout, o.maxPayload, o.corsOrigins = 300*time.Millisecond, 200*time.Millisecond, 1_000_000, "*"
 	default:

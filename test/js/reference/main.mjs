@@ -6,15 +6,16 @@ import { buildApp } from "./app.mjs";
 import { controlHandler } from "./control.mjs";
 import { parseFlags } from "./flags.mjs";
 import { Ledger } from "./ledger.mjs";
-import { attachEngineSuite, buildSocketSuite, suiteOptions } from "./suites.mjs";
+import { attachEcho, buildSocketSuite, suiteOptions } from "./suites.mjs";
 
 const flags = parseFlags(process.argv.slice(2));
 const ledger = new Ledger();
 const httpServer = http.createServer({ headersTimeout: flags["header-timeout"], connectionsCheckingInterval: 500 });
 
 let close;
-if (flags.suite === "engine") {
-  const engine = attachEngineSuite(httpServer);
+if (flags.suite === "engine" || flags.suite === "echo") {
+  const own = { pingInterval: flags["ping-interval"], pingTimeout: flags["ping-timeout"], maxHttpBufferSize: flags["max-payload"] };
+  const engine = attachEcho(httpServer, flags.suite === "engine" ? suiteOptions : own);
   close = () => engine.close();
 } else {
   const cors = flags["cors-origins"].length

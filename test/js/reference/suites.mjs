@@ -5,8 +5,8 @@ import { Server as Engine } from "engine.io";
 export const suiteOptions = { pingInterval: 300, pingTimeout: 200, maxHttpBufferSize: 1_000_000, cors: { origin: "*" } };
 
 /** Engine.IO: everything is echoed. */
-export function attachEngineSuite(httpServer) {
-  const engine = new Engine(suiteOptions);
+export function attachEcho(httpServer, options) {
+  const engine = new Engine(options);
   engine.attach(httpServer, { path: "/engine.io/" });
   engine.on("connection", (socket) => socket.on("data", (...args) => socket.send(...args)));
   return engine;
