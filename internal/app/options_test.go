@@ -114,7 +114,7 @@ func TestHTTPLimitsReachTheServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer a.io.Shutdown(t.Context())
+	defer a.end(t.Context())
 	server := a.httpServer()
 	if server.ReadHeaderTimeout != 3*time.Second || server.MaxHeaderBytes != 2048 {
 		t.Errorf("got %s and %d", server.ReadHeaderTimeout, server.MaxHeaderBytes)
