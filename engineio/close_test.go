@@ -235,7 +235,7 @@ func TestBlockedCloseHoldsUpNobody(t *testing.T) {
 	defer close(release)
 	rounds := 2 * len(srv.flushers)
 	for range rounds {
-		r.ws() // answers no ping: ended by the clock
+		r.ws()         // answers no ping: ended by the clock
 		_, p := r.ws() // never reads: ended by a sender
 		f := NewTextFrame(strings.Repeat("x", 50_000))
 		for p.Send(f) == nil {

@@ -36,7 +36,17 @@ func (c *wsConn) farewell(code uint16) {
 		c.kick()
 		return
 	}
+	c.srv.partMu.Lock()
+	c.told = true
+	c.srv.partMu.Unlock()
 	c.lastWritten()
+}
+
+// hasToldEnd says whether a close frame has left, or is leaving (leave waits for it).
+func (c *wsConn) hasToldEnd() bool {
+	c.srv.partMu.Lock()
+	defer c.srv.partMu.Unlock()
+	return c.told
 }
 
 // lastWritten tells the client that nothing follows. A browser waits for that, some seconds long, before it tells
@@ -56,7 +66,7 @@ func (c *wsConn) farewellWaiting(frame []byte) {
 	c.srv.partMu.Lock()
 	gone := c.gone
 	if !gone {
-		c.said = said
+		c.said, c.told = said, true
 	}
 	c.srv.partMu.Unlock()
 	if gone {

@@ -147,7 +147,7 @@ func (c *wsClient) want(packets ...string) {
 	}
 }
 
-// wantClose reads up to the end, wants a close frame with that code (0: without one) and the connection closed.
+// wantClose reads up to the end, wants a close frame with that code (0: without one) and nothing behind it.
 func (c *wsClient) wantClose(code uint16) {
 	c.t.Helper()
 	for {
@@ -166,6 +166,7 @@ func (c *wsClient) wantClose(code uint16) {
 	}
 	c.write(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))) //nolint:errcheck // it may be closed already
 	c.wantEOF()
+	c.conn.Close()
 }
 
 // wantEOF reads up to the end of the connection.

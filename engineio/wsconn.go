@@ -32,6 +32,7 @@ type wsConn struct {
 	probing *time.Timer // bounds an upgrade; nil once the connection carries the session
 
 	gone bool          // closed by its reader; Server.partMu
+	told bool          // that it ends; Server.partMu
 	said chan struct{} // closed when the farewell was written, where that takes a goroutine; Server.partMu
 
 	in       readOp
@@ -116,7 +117,7 @@ func (c *wsConn) end(err error) bool {
 		return true
 	case errors.Is(err, errPeerClosed):
 		c.s.finish(ReasonTransportClose, nil, closeNoStatus)
-		return true
+		return !c.hasToldEnd() // with a close frame each way it is the server that hangs up
 	default:
 		c.s.finish(ReasonTransportClose, err, 0)
 	}
