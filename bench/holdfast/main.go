@@ -14,7 +14,10 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 
+	"holdfast/eventlog"
+	"holdfast/eventlog/pebblelog"
 	"holdfast/socketio"
 )
 
@@ -40,14 +43,25 @@ func main() {
 
 func serve(address string, recovery bool, data string) error {
 	options := socketio.DefaultOptions()
-	if recovery {
-		return fmt.Errorf("recovery in %q: not there yet", data)
-	}
 	io, err := socketio.NewServer(options)
 	if err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
 	handle(io.Of("/"))
+	if recovery {
+		store, err := pebblelog.Open(data, pebblelog.Options{})
+		if err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+		defer store.Close()
+		events, err := store.Open("/", eventlog.Retention{MaxAge: time.Hour, MaxEvents: 1_000_000, MaxBytes: 256 << 20})
+		if err != nil {
+			return fmt.Errorf("log: %w", err)
+		}
+		if err := io.Of("/").Recover(socketio.DefaultRecoveryOptions(events)); err != nil {
+			return err
+		}
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

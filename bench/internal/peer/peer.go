@@ -43,7 +43,7 @@ func All() []Peer {
 			run: []string{"node", "./server.mjs"},
 		},
 		{
-			Name: "holdfast", Polling: true, Rooms: true, Pprof: true,
+			Name: "holdfast", Recovery: "synced to disk", Polling: true, Rooms: true, Pprof: true,
 			tools: []string{"go"},
 			dir:   ".", build: [][]string{{"go", "build", "-o", "bench/out/bin/holdfast", "./bench/holdfast"}},
 			run: []string{"./bench/out/bin/holdfast"},
