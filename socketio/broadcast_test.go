@@ -78,6 +78,12 @@ func TestBroadcastTargets(t *testing.T) {
 		}
 		c.want(`2["message","end"]`)
 	}
+	// One that others are made of stays as it is, and they have nothing of each other.
+	base := n.To("1", "2", "3").To("4").Except("1", "2", "3").Except("4")
+	left, right := base.To("left").Except("left"), base.To("right").Except("right")
+	if left.rooms[4] != "left" || right.rooms[4] != "right" || left.except[4] != "left" || len(base.rooms) != 4 || len(base.except) != 4 {
+		t.Errorf("%v %v %v", base, left, right)
+	}
 	if err := n.To("a").Emit("x", math.NaN()); err == nil {
 		t.Error("NaN was sent")
 	}

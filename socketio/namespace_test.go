@@ -213,11 +213,16 @@ func TestOnTwicePanics(t *testing.T) {
 func TestConcurrentOfGivesOne(t *testing.T) {
 	s, _ := start(t, nil)
 	s.OfPattern(regexp.MustCompile(`^/p`))
-	for i := range 500 {
-		var got [8]*Namespace
-		var wg sync.WaitGroup
+	for i := range 2000 {
+		var got [4]*Namespace
+		var ready, wg sync.WaitGroup
+		ready.Add(len(got))
 		for k := range got {
-			wg.Go(func() { got[k] = s.Of(fmt.Sprintf("/%c%d", "pq"[i%2], i)) })
+			wg.Go(func() {
+				ready.Done()
+				ready.Wait()
+				got[k] = s.Of(fmt.Sprintf("/%c%d", "pq"[i%2], i))
+			})
 		}
 		wg.Wait()
 		for _, n := range got {

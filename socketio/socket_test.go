@@ -95,24 +95,31 @@ func TestAckOnce(t *testing.T) {
 	if err := e.Ack(math.NaN()); err == nil {
 		t.Error("NaN was sent")
 	}
-	var sent atomic.Int32
-	var wg sync.WaitGroup
-	for i := range 8 {
-		wg.Go(func() {
-			switch err := e.Ack(i); {
-			case err == nil:
-				sent.Add(1)
-			case !errors.Is(err, ErrAlreadyAcked):
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	if sent.Load() != 1 {
-		t.Errorf("%d acks were sent", sent.Load())
-	}
-	if m, err := c.next(); err != nil || !strings.HasPrefix(m.text, `31[`) {
-		t.Errorf("%q %v", m.text, err)
+	for round := range 500 {
+		if round > 0 {
+			c.send(`21["later"]`)
+			e = receive(t, kept, "event")
+		}
+		var sent atomic.Int32
+		var ready, wg sync.WaitGroup
+		ready.Add(4)
+		for range 4 {
+			wg.Go(func() {
+				ready.Done()
+				ready.Wait()
+				switch err := e.Ack(1); {
+				case err == nil:
+					sent.Add(1)
+				case !errors.Is(err, ErrAlreadyAcked):
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if sent.Load() != 1 {
+			t.Fatalf("%d acks were sent", sent.Load())
+		}
+		c.want(`31[1]`)
 	}
 	c.send(`2["later"]`)
 	if e := receive(t, kept, "event"); e.HasAck() || e.Ack(1) != nil {
@@ -263,6 +270,11 @@ func TestAcksFromClients(t *testing.T) {
 	if r := receive(t, results, "callback"); r.err != nil || len(r.args) != 0 {
 		t.Errorf("%+v", r)
 	}
+	socket.mu.Lock()
+	if len(socket.more.acks) != 0 {
+		t.Errorf("%d acks are still waited for", len(socket.more.acks))
+	}
+	socket.mu.Unlock()
 	// The end of the socket settles what is left.
 	if err := socket.EmitAck("call", nil, time.Hour, record); err != nil {
 		t.Fatal(err)
@@ -332,6 +344,27 @@ func TestDisconnectAfterEmit(t *testing.T) {
 		wg.Wait()
 		eventually(t, "all disconnected", func() bool { return ends.Load() == count })
 	}
+}
+
+// What a client sent before it heard of its disconnection is dropped, and does not cost it the connection.
+func TestLatePacketsAfterDisconnect(t *testing.T) {
+	s, url := start(t, nil)
+	s.Of("/").On("x", func(e *Event) error { return e.Ack("x") })
+	s.Of("/other").On("x", func(e *Event) error { return e.Ack("other") })
+	c := dial(t, url)
+	c.join("/")
+	c.join("/other")
+	s.Of("/").DisconnectSockets(false)
+	c.want(`1`)
+	c.send(`2["x"]`, `21["x"]`, `30[]`, `51-["x",{"_placeholder":true,"num":0}]`)
+	c.sendBinary([]byte("b"))
+	c.send(`1`, `2/other,2["x"]`)
+	c.want(`3/other,2["other"]`)
+	c.join("/")
+	c.send(`21["x"]`)
+	c.want(`31["x"]`)
+	c.send(`1`, `2["x"]`) // having left by itself, it knows better
+	c.wantClosed()
 }
 
 func TestDisconnectHandlers(t *testing.T) {
