@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"net"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -56,7 +57,7 @@ func (c *wsConn) lastWritten() {
 		half.CloseWrite() //nolint:errcheck // fails only where it is closed already
 	}
 	if c.srv.hurry.Load() {
-		c.kick()
+		c.cut()
 	}
 }
 
@@ -74,8 +75,12 @@ func (c *wsConn) farewellWaiting(frame []byte) {
 	}
 	c.srv.spawn(func() {
 		defer close(said)
-		n, _ := c.Write(frame) //nolint:errcheck // best effort: the client learns of the end when the connection closes
+		n, err := c.Write(frame)
 		c.srv.stats.bytesOut.Add(uint64(n))
+		if err != nil {
+			c.cut()
+			return
+		}
 		c.lastWritten()
 	})
 }
@@ -105,7 +110,7 @@ func (c *wsConn) kick() {
 func (c *wsConn) linger() {
 	c.part()
 	if c.srv.hurry.Load() {
-		c.kick()
+		c.cut()
 	}
 	for {
 		c.in.have = 0
@@ -115,25 +120,37 @@ func (c *wsConn) linger() {
 	}
 }
 
+// cut ends the connection below TLS, if it has that: closing it properly waits some seconds for a client that does
+// not read to take the last word.
+func (c *wsConn) cut() {
+	c.kick()
+	if below, ok := c.Conn.(interface{ NetConn() net.Conn }); ok {
+		below.NetConn().Close()
+	}
+}
+
 // leave closes the connection, behind a farewell that is being written. Its reader calls it, last of all.
 func (c *wsConn) leave() {
 	c.srv.partMu.Lock()
 	c.gone = true
 	delete(c.srv.parting, c)
-	said := c.said
+	said, told := c.said, c.told
 	c.srv.partMu.Unlock()
 	if said != nil {
 		<-said
 	}
+	if !told {
+		c.cut()
+	}
 	c.Close()
 }
 
-// hurryParting kicks every connection that was said farewell, now and from now on.
+// hurryParting cuts every connection that was said farewell, now and from now on.
 func (srv *Server) hurryParting() {
 	srv.hurry.Store(true)
 	srv.partMu.Lock()
 	defer srv.partMu.Unlock()
 	for c := range srv.parting {
-		c.kick()
+		c.cut()
 	}
 }

@@ -310,7 +310,7 @@ func (s *Session) finish(reason Reason, err error, code uint16) {
 		// the client takes it within that time.
 		conn.part()
 		if s.srv.hurry.Load() {
-			conn.kick()
+			conn.cut()
 		}
 	}
 	if probe != nil {
