@@ -19,10 +19,14 @@ func (c *wsConn) farewell(code uint16) {
 		return
 	}
 	frame := []byte{0x80 | byte(ws.OpClose), 0}
-	if code != closeNoStatus {
-		frame[1] = 2
+	switch code {
+	case closeNoStatus:
+	case closeEcho:
+		frame = append(frame, c.goodbye...)
+	default:
 		frame = append(frame, byte(code>>8), byte(code))
 	}
+	frame[1] = byte(len(frame) - 2)
 	if !c.part() {
 		return
 	}

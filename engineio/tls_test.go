@@ -42,7 +42,7 @@ func TestTLSEnds(t *testing.T) {
 		p.wantEnding(ReasonTransportError)
 		c, p = r.ws()
 		c.raw(part(8, true, "\x03\xe8"))
-		c.wantClose(0)
+		c.wantClose(1000)
 		p.wantEnding(ReasonTransportClose)
 		c, p = r.ws()
 		p.CloseWith("reason")

@@ -70,7 +70,9 @@ func TestWebSocketEnds(t *testing.T) {
 		code   uint16 // 0: a close frame without one
 		reason Reason
 	}{
-		{"close frame", part(ws.OpClose, true, "\x03\xe8"), 0, ReasonTransportClose},
+		{"close frame", part(ws.OpClose, true, "\x03\xe8"), 1000, ReasonTransportClose},
+		{"close frame with another code", part(ws.OpClose, true, "\x0f\xa0bye"), 4000, ReasonTransportClose},
+		{"close frame without a code", part(ws.OpClose, true, ""), 0, ReasonTransportClose},
 		{"close packet", text("1"), 0, ReasonTransportClose},
 		{"no packet", text("abc"), 0, ReasonParseError},
 		{"refused by the receiver", text("4refuse"), 0, ReasonParseError},

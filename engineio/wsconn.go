@@ -19,6 +19,7 @@ const (
 	closeTooLarge      = uint16(ws.StatusMessageTooBig)
 	closeTryLater      = uint16(1013)
 	closeNoStatus      = uint16(ws.StatusNoStatusRcvd)
+	closeEcho          = uint16(1) // not a code: a close frame with the code and the reason of the client's own
 )
 
 // wsConn is a websocket connection. One goroutine, run, reads it and is the only one to close it; others
@@ -39,6 +40,7 @@ type wsConn struct {
 	header   bytes.Reader // over the bytes at hand, to read a header from
 	scratch  [ws.MaxHeaderSize]byte
 	message  []byte // the fragments so far of a message
+	goodbye  []byte // what the client's close frame held
 	opcode   ws.OpCode
 	deflated bool // the message under way is compressed
 	inflight bool // a fragmented message is under way
@@ -116,7 +118,7 @@ func (c *wsConn) end(err error) bool {
 		c.s.fail(err)
 		return true
 	case errors.Is(err, errPeerClosed):
-		c.s.finish(ReasonTransportClose, nil, closeNoStatus)
+		c.s.finish(ReasonTransportClose, nil, closeEcho)
 		return !c.hasToldEnd() // with a close frame each way it is the server that hangs up
 	default:
 		c.s.finish(ReasonTransportClose, err, 0)
@@ -250,6 +252,7 @@ func (c *wsConn) frame(h ws.Header, payload []byte) error {
 				return errBadClose
 			}
 		}
+		c.goodbye = append(c.goodbye, payload...)
 		return errPeerClosed
 	case ws.OpText, ws.OpBinary:
 		c.opcode, c.deflated = h.OpCode, h.Rsv != 0
