@@ -222,7 +222,7 @@ func TestFrameReaderInflates(t *testing.T) {
 		{"flag on a fragment", cat(masked(head), masked(flagged)), nil, "1002"},
 		{"broken", masked(broken), nil, "1007"},
 		{"cut short", masked(cut), nil, "1007"},
-		{"bomb", deflated("4"+strings.Repeat("a", 50<<20), true), nil, "1009"},
+		{"bomb", deflated("4"+strings.Repeat("a", 5<<20), true), nil, "1009"},
 		{"not UTF-8", deflated("4\xff", true), nil, "1007"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
