@@ -259,22 +259,29 @@ func (s *Store) write(batch *pebble.Batch, drafts []*draft) error {
 	return nil
 }
 
-// awaitRoom holds up the next group while what was trimmed is freed more slowly than new events come: a
-// little at the bound, longer near the limit of 1.2 times of it. Otherwise a store with a small bound
-// outgrows it by what its compactions are behind.
+// maxSublevels is how far compactions may be behind before they are waited for.
+const maxSublevels = 16
+
+// awaitRoom holds up the next group while compactions are behind: while there are too many tables for a
+// read to look into, and while what was trimmed is freed more slowly than new events come. The latter a
+// little at the bound, longer near the limit of 1.2 times of it: otherwise a store with a small bound
+// outgrows it.
 func (s *Store) awaitRoom() {
 	bound := s.diskBound.Load()
-	if bound == 0 {
-		return
-	}
 	const pause = 5 * time.Millisecond
 	for waited := time.Duration(0); waited < 2*time.Second && !s.guard.frozen.Load(); waited += pause {
-		size := s.Size()
-		if size < bound || size < bound+bound/10 && waited > 50*time.Millisecond {
-			return
-		}
-		if m := s.db.Metrics(); m.Compact.NumInProgress == 0 && m.Flush.NumInProgress == 0 && m.Table.ObsoleteCount == 0 {
-			return // nothing is under way that would free any
+		m := s.db.Metrics()
+		if m.Levels[0].Sublevels <= maxSublevels {
+			size := int64(0)
+			if bound > 0 {
+				size = s.Size()
+			}
+			if size < bound || size < bound+bound/10 && waited > 50*time.Millisecond || bound == 0 {
+				return
+			}
+			if m.Compact.NumInProgress == 0 && m.Flush.NumInProgress == 0 && m.Table.ObsoleteCount == 0 {
+				return // nothing is under way that would free any
+			}
 		}
 		time.Sleep(pause)
 	}

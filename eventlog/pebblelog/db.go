@@ -32,7 +32,7 @@ func (s *Store) pebbleOptions(g *guard, d *damage) *pebble.Options {
 		MemTableStopWritesThreshold: 2,
 		// Small files: what is trimmed goes with the file that holds it.
 		L0CompactionThreshold: 4,
-		L0StopWritesThreshold: 24,
+		L0StopWritesThreshold: 1000, // see awaitRoom, which a frozen guard ends
 		LBaseMaxBytes:         64 << 20,
 		MaxManifestFileSize:   512 << 10,
 		MaxOpenFiles:          256,

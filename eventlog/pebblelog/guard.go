@@ -15,12 +15,14 @@ import (
 )
 
 // guard is the file system that one opening of the database sees. Pebble takes a failed write to its
-// write-ahead log or manifest for the end: it panics or calls Fatalf. The guard keeps it from that.
+// write-ahead log or manifest for the end: it panics or calls Fatalf; and when it can't flush, it makes
+// whoever commits wait.
 //
-// At the first such failure it freezes: from then on nothing changes on disk any more. Writes to those
-// files, renames and removals are answered as if done; new tables fail, which Pebble can take. The disk
-// is left as a crash at that moment would leave it, the database in memory can still be read and closed,
-// and another one, with a new guard, can be opened once writing works again.
+// At the first failed write the guard freezes: from then on nothing changes on disk any more. Writes,
+// renames and removals are answered as if done; what is flushed goes to memory, and only compactions
+// fail, which is what Pebble can take. The disk is left as a crash at that moment would leave it, the
+// database in memory can still be read and closed, and another one, with a new guard, can be opened once
+// writing works again.
 //
 // Whoever commits must look at lost after every commit, before it is acknowledged.
 type guard struct {
@@ -30,10 +32,11 @@ type guard struct {
 	// lost counts writes and syncs of write-ahead logs that were answered as if done.
 	lost atomic.Uint64
 
-	mu     sync.Mutex
-	cause  error                // of the freeze
-	logs   map[string]*logState // write-ahead logs written since the guard was made, by name
-	opened string               // the file opened last, which an error that names none is most likely about
+	mu      sync.Mutex
+	cause   error                // of the freeze
+	logs    map[string]*logState // write-ahead logs written since the guard was made, by name
+	opened  string               // the file opened last, which an error that names none is most likely about
+	overlay *vfs.MemFS           // tables flushed after the freeze
 
 	onFreeze func(error)   // called once, with no lock held
 	closing  chan struct{} // closed when the database is about to be closed
@@ -44,7 +47,10 @@ type logState struct {
 	written, synced int64
 }
 
-// errFrozen is what tables fail with after the freeze.
+// flushCategory is how Pebble marks the tables of a flush.
+const flushCategory vfs.DiskWriteCategory = "pebble-memtable-flush"
+
+// errFrozen is what compactions fail with after the freeze.
 var errFrozen = errors.New("the store's files are frozen")
 
 func newGuard(fs vfs.FS, onFreeze func(error)) *guard {
@@ -96,18 +102,31 @@ func (g *guard) lastOpened() string {
 	return g.opened
 }
 
-// tableError slows down what Pebble tries again at once: flushes and compactions.
+// tableError freezes for a failed write of a table, and slows Pebble down, which tries again at once.
 func (g *guard) tableError(err error) error {
 	if err == nil {
 		return nil
 	}
-	t := time.NewTimer(250 * time.Millisecond)
+	if err != errFrozen {
+		g.freeze(err)
+	}
+	t := time.NewTimer(50 * time.Millisecond)
 	defer t.Stop()
 	select {
 	case <-t.C:
 	case <-g.closing:
 	}
 	return err
+}
+
+// tables is where tables are created after the freeze.
+func (g *guard) tables() *vfs.MemFS {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.overlay == nil {
+		g.overlay = vfs.NewMem()
+	}
+	return g.overlay
 }
 
 func isTable(name string) bool {
@@ -129,7 +148,29 @@ func (g *guard) change(f func() error) error {
 }
 
 func (g *guard) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return g.create(name, func() (vfs.File, error) { return g.FS.Create(name, c) })
+	create := func() (vfs.File, error) { return g.FS.Create(name, c) }
+	if isTable(name) {
+		return g.createTable(name, c, create)
+	}
+	return g.create(name, create)
+}
+
+func (g *guard) createTable(name string, c vfs.DiskWriteCategory, f func() (vfs.File, error)) (vfs.File, error) {
+	if !g.frozen.Load() {
+		file, err := f()
+		if err != nil {
+			return nil, g.tableError(err)
+		}
+		return &guardedTable{File: file, g: g}, nil
+	}
+	if c != flushCategory {
+		return nil, g.tableError(errFrozen)
+	}
+	mem := g.tables()
+	if err := mem.MkdirAll(g.FS.PathDir(name), 0o700); err != nil {
+		return nil, err
+	}
+	return mem.Create(name, c)
 }
 
 func (g *guard) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -140,17 +181,8 @@ func (g *guard) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.
 	return g.create(name, func() (vfs.File, error) { return g.FS.OpenReadWrite(name, c, opts...) })
 }
 
+// create is for files that are no tables.
 func (g *guard) create(name string, f func() (vfs.File, error)) (vfs.File, error) {
-	if isTable(name) {
-		if g.frozen.Load() {
-			return nil, g.tableError(errFrozen)
-		}
-		file, err := f()
-		if err != nil {
-			return nil, g.tableError(err)
-		}
-		return &guardedTable{File: file, g: g}, nil
-	}
 	if !g.frozen.Load() {
 		file, err := f()
 		if err == nil {
@@ -175,7 +207,13 @@ func (g *guard) wrap(name string, file vfs.File) vfs.File {
 func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	g.mu.Lock()
 	g.opened = name
+	overlay := g.overlay
 	g.mu.Unlock()
+	if overlay != nil {
+		if file, err := overlay.Open(name, opts...); err == nil {
+			return file, nil
+		}
+	}
 	return g.FS.Open(name, opts...)
 }
 
@@ -304,7 +342,7 @@ func (f *guardedFile) SyncTo(length int64) (bool, error) {
 // kept for reuse, and a log that is written over costs no more to sync.
 func (f *guardedFile) Preallocate(_, _ int64) error { return nil }
 
-// guardedTable is a table being written: its failure is Pebble's to handle.
+// guardedTable is a table being written: Pebble can take its failure and tries again.
 type guardedTable struct {
 	vfs.File
 	g *guard

@@ -6,6 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"holdfast/eventlog"
 )
 
@@ -131,28 +134,47 @@ func (s *Store) heal() {
 	}
 }
 
-// reopen puts a new database in the place of one whose files are frozen.
+// reopen puts a new database in the place of one whose files are frozen. Where that fails it leaves one
+// that can be read.
 func (s *Store) reopen() error {
 	s.look()
 	if h := &s.health; h.avail < h.floor+h.floor/8 {
 		return eventlog.ErrFull
 	}
+	if err := s.probe(); err != nil {
+		return err
+	}
+	s.views.withdraw(nil)
 	if s.db != nil {
-		s.views.withdraw(nil)
 		if err := s.closeDB(); err != nil {
 			s.opts.Logger.Warn().Err(err).Msg("close the frozen event store")
 		}
-		s.truncate = s.guard.unsynced()
+	}
+	for name, length := range s.guard.unsynced() {
+		s.truncate[name] = length
 	}
 	err := s.tryReopen()
-	if err != nil {
-		if s.db == nil {
-			s.guard.freeze(err) // the new database's, if it came so far
-		}
-		s.opts.Logger.Error().Err(err).Str("dir", s.dir).Msg("event store does not open again")
-		s.views.withdraw(fmt.Errorf("%w: %w", eventlog.ErrWrite, err))
+	if err == nil {
+		return nil
+	}
+	s.opts.Logger.Error().Err(err).Str("dir", s.dir).Msg("event store does not open again")
+	s.guard.freeze(err) // if it is the new database's
+	if readErr := s.openForReading(); readErr != nil {
+		s.views.withdraw(fmt.Errorf("%w: %w", eventlog.ErrWrite, errors.Join(err, readErr)))
 	}
 	return err
+}
+
+// probe finds out whether the disk can be written at all, before the database that can be read is closed.
+func (s *Store) probe() (err error) {
+	fs := s.opts.fs
+	name := fs.PathJoin(s.dir, "probe")
+	file, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(make([]byte, 64<<10))
+	return errors.Join(err, file.Sync(), file.Close(), fs.Remove(name))
 }
 
 func (s *Store) tryReopen() error {
@@ -171,6 +193,22 @@ func (s *Store) tryReopen() error {
 	if err := s.reload(); err != nil {
 		return errors.Join(err, s.closeDB())
 	}
+	return nil
+}
+
+// openForReading opens the database so that nothing is written. The logs stay as they are: they know what
+// was acknowledged.
+func (s *Store) openForReading() error {
+	g := newGuard(s.opts.fs, nil)
+	o := s.pebbleOptions(g, &damage{})
+	o.ReadOnly = true
+	db, err := pebble.Open(s.dir, o)
+	if err != nil {
+		return err
+	}
+	g.freeze(s.guard.err())
+	s.db, s.guard = db, g
+	s.views.publish(db.NewSnapshot())
 	return nil
 }
 

@@ -86,7 +86,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		dir: dir, opts: o, lock: lock, groupBytes: o.MemTableSize / 4,
-		logs: make(map[string]*Log), views: newViews(),
+		logs: make(map[string]*Log), truncate: make(map[string]int64), views: newViews(),
 		wake: make(chan struct{}, 1), keeper: make(chan struct{}, 1),
 		answers: make(chan []answered, 4), answered: make(chan struct{}),
 		kept: make(chan struct{}), stop: make(chan struct{}),
@@ -169,7 +169,7 @@ func (s *Store) afterOpen() error {
 	case err != nil:
 		return asCorrupt(err, s.opts.fs, s.dir, "", "")
 	case len(version) != 1 || version[0] != formatVersion:
-		return fmt.Errorf("the store has layout %d, this program knows %d", version, formatVersion)
+		return fmt.Errorf("the store has layout %x, this program knows %x", version, formatVersion)
 	}
 	_, err = s.get(unsyncedKey)
 	if err != nil && !errors.Is(err, pebble.ErrNotFound) {

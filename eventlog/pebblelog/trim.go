@@ -15,7 +15,7 @@ import (
 // trimming is a new beginning for a log, worked out by whoever trims and written by the committer.
 type trimming struct {
 	first   uint64
-	segment uint64 // the segment in which first lay when this was worked out
+	id      uint64 // of the segment in which first lay when this was worked out
 	trimmed int64  // bytes of that segment before first
 	gone    int64  // bytes between the old first and the new
 }
@@ -23,6 +23,7 @@ type trimming struct {
 // trim adds the rows of a trimming.
 func (d *draft) trim(batch *pebble.Batch, t *trimming) error {
 	l := d.log
+	before := d.rec.trimmed
 	d.rec.first, d.rec.trimmed = t.first, t.trimmed
 	d.bytes -= t.gone
 	n := 0
@@ -35,6 +36,14 @@ func (d *draft) trim(batch *pebble.Batch, t *trimming) error {
 			break
 		}
 		n++
+	}
+	if n < len(d.segments) && d.segments[n].id == t.id {
+		if n > 0 {
+			before = 0
+		}
+		if err := d.trimWithin(batch, &d.segments[n], t, t.trimmed-before); err != nil {
+			return err
+		}
 	}
 	if n == 0 {
 		return nil
@@ -57,7 +66,7 @@ func (d *draft) trim(batch *pebble.Batch, t *trimming) error {
 		}
 		done = to
 	}
-	if n == len(d.segments) || d.segments[n].first != t.segment {
+	if n == len(d.segments) || d.segments[n].id != t.id {
 		d.rec.trimmed = 0 // a new segment began at first, or will
 	}
 	if n == len(d.segments) {
@@ -67,6 +76,24 @@ func (d *draft) trim(batch *pebble.Batch, t *trimming) error {
 	d.segments = d.segments[n:]
 	return nil
 }
+
+// trimWithin frees a part of a segment, where the segment is so large against the bounds, which have
+// changed since it was begun, that it can't wait until all of it goes. The index rows do.
+func (d *draft) trimWithin(batch *pebble.Batch, segment *segmentMeta, t *trimming, bytes int64) error {
+	d.log.mu.Lock()
+	bound := d.log.retention.MaxBytes
+	d.log.mu.Unlock()
+	size := segment.bytes
+	if segment.first == d.segments[len(d.segments)-1].first {
+		size = d.rec.bytes
+	}
+	if size < max(bound/8, 2*minPartBytes) || bytes < max(bound/32, minPartBytes) {
+		return nil
+	}
+	return batch.DeleteRange(segment.appendEventKey(nil, segment.first), segment.appendEventKey(nil, t.first), nil)
+}
+
+const minPartBytes = 256 << 10
 
 // overdue says whether a log is so far past its bounds that the keeper is to trim it. mu is held.
 func (l *Log) overdue() bool {
@@ -232,7 +259,7 @@ func (p *planner) byAge(cutoff int64) error {
 func (p *planner) trimming(ctx context.Context) (*trimming, error) {
 	k := min(segmentOf(p.segments, p.first), len(p.segments)-1)
 	old := segmentOf(p.segments, p.rec.first)
-	t := &trimming{first: p.first, segment: p.segments[k].first}
+	t := &trimming{first: p.first, id: p.segments[k].id}
 	from := p.segments[k].first
 	if k == old {
 		from, t.trimmed = p.rec.first, p.rec.trimmed

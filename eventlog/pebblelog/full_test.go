@@ -1,0 +1,494 @@
+package pebblelog
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast/eventlog"
+)
+
+// faultyFS fails writes of files on command: those whose base name contains what match says.
+type faultyFS struct {
+	vfs.FS
+	mu    sync.Mutex
+	err   error
+	match string
+	hits  atomic.Int64
+	free  atomic.Int64 // what GetDiskUsage answers, negative for the truth
+}
+
+func newFaultyFS(fs vfs.FS) *faultyFS {
+	f := &faultyFS{FS: fs}
+	f.free.Store(-1)
+	return f
+}
+
+func (f *faultyFS) fail(match string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.match, f.err = match, err
+}
+
+func (f *faultyFS) check(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil && strings.Contains(filepath.Base(name), f.match) {
+		f.hits.Add(1)
+		return f.err
+	}
+	return nil
+}
+
+func (f *faultyFS) GetDiskUsage(path string) (vfs.DiskUsage, error) {
+	if n := f.free.Load(); n >= 0 {
+		return vfs.DiskUsage{AvailBytes: uint64(n), TotalBytes: 1 << 30}, nil
+	}
+	return f.FS.GetDiskUsage(path)
+}
+
+func (f *faultyFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.check(name); err != nil {
+		return nil, err
+	}
+	file, err := f.FS.Create(name, c)
+	return &faultyFile{file, f, name}, err
+}
+
+func (f *faultyFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.check(newname); err != nil {
+		return nil, err
+	}
+	file, err := f.FS.ReuseForWrite(oldname, newname, c)
+	return &faultyFile{file, f, newname}, err
+}
+
+func (f *faultyFS) Rename(oldname, newname string) error {
+	if err := f.check(newname); err != nil {
+		return err
+	}
+	return f.FS.Rename(oldname, newname)
+}
+
+type faultyFile struct {
+	vfs.File
+	fs   *faultyFS
+	name string
+}
+
+func (f *faultyFile) Write(p []byte) (int, error) {
+	if err := f.fs.check(f.name); err != nil {
+		n, _ := f.File.Write(p[:len(p)/2]) // a part may be written
+		return n, err
+	}
+	return f.File.Write(p)
+}
+
+func (f *faultyFile) Sync() error {
+	if err := f.fs.check(f.name + ".sync"); err != nil {
+		return err
+	}
+	return f.File.Sync()
+}
+
+func (f *faultyFile) SyncData() error {
+	if err := f.fs.check(f.name + ".sync"); err != nil {
+		return err
+	}
+	return f.File.SyncData()
+}
+
+// filler appends from several goroutines and knows what was acknowledged.
+type filler struct {
+	t     *testing.T
+	l     eventlog.Log
+	acked atomic.Uint64
+	full  atomic.Int64
+	stop  chan struct{}
+	once  sync.Once
+	wg    sync.WaitGroup
+
+	mu   sync.Mutex
+	data map[uint64]string // acknowledged events by sequence
+}
+
+func startFiller(t *testing.T, l eventlog.Log, size int) *filler {
+	f := &filler{t: t, l: l, stop: make(chan struct{}), data: make(map[uint64]string)}
+	for w := range 3 {
+		f.wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(w), 9))
+			noise := make([]byte, size)
+			for n := 0; ; n++ {
+				select {
+				case <-f.stop:
+					return
+				default:
+				}
+				for i := range noise {
+					noise[i] = byte(rng.Uint32())
+				}
+				text := fmt.Sprintf("%d %d %x", w, n, noise)
+				first, err := f.l.Append(t.Context(), &eventlog.Batch{
+					Records: []eventlog.Record{{Rooms: []string{"r"}, Data: []byte(text)}},
+					Put:     []eventlog.KV{{Key: fmt.Sprint("w", w), Value: []byte(text)}},
+				})
+				switch {
+				case err == nil:
+					f.mu.Lock()
+					f.data[first] = text
+					f.mu.Unlock()
+					f.acked.Add(1)
+				case errors.Is(err, eventlog.ErrFull), errors.Is(err, eventlog.ErrWrite):
+					f.full.Add(1)
+					time.Sleep(time.Millisecond)
+				default:
+					select {
+					case <-f.stop:
+					default:
+						t.Errorf("append: %v", err)
+					}
+					return
+				}
+			}
+		})
+	}
+	t.Cleanup(f.end)
+	return f
+}
+
+// verify reads the whole log: exactly what was acknowledged is in it.
+func (f *filler) verify() {
+	f.t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	seen := 0
+	q := eventlog.Query{After: f.l.First() - 1, Rooms: []string{"r"}}
+	for {
+		p, err := f.l.Read(f.t.Context(), q)
+		if err != nil {
+			f.t.Fatalf("read: %v", err)
+		}
+		for _, e := range p.Events {
+			seen++
+			if want, ok := f.data[e.Seq]; !ok || want != string(e.Data) {
+				f.t.Errorf("event %d (%.20q) was not acknowledged as such (%.20q)", e.Seq, e.Data, want)
+			}
+		}
+		if !p.More {
+			break
+		}
+		q.After = p.Next
+	}
+	if seen != len(f.data) {
+		f.t.Errorf("%d events are there, %d were acknowledged", seen, len(f.data))
+	}
+}
+
+func (f *filler) end() {
+	f.once.Do(func() { close(f.stop) })
+	f.wg.Wait()
+}
+
+func waitFor(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in 60 s: %s", what)
+		}
+	}
+}
+
+// TestFailingWrites fails every kind of file, in every way that a disk does, under load: publishers get an
+// error, reading goes on, and once writing works the store goes on with exactly what was acknowledged.
+func TestFailingWrites(t *testing.T) {
+	for _, match := range []string{".log", ".log.sync", "MANIFEST", "MANIFEST-", ".sst", ".", ""} {
+		for _, cause := range []error{syscall.ENOSPC, syscall.EIO} {
+			t.Run(fmt.Sprintf("%q %v", match, cause), func(t *testing.T) {
+				testFailingWrites(t, match, cause)
+			})
+		}
+	}
+}
+
+func testFailingWrites(t *testing.T, match string, cause error) {
+	fs := newFaultyFS(vfs.NewCrashableMem())
+	o := Options{fs: fs, MemTableSize: 64 << 10, retryAfter: 5 * time.Millisecond}
+	s := mustOpen(t, "data", o)
+	l, err := s.Open("log", eventlog.Retention{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := startFiller(t, l, 300)
+	for range 3 {
+		before := f.acked.Load()
+		waitFor(t, "progress", func() bool { return f.acked.Load() > before+300 })
+		fs.hits.Store(0)
+		fs.fail(match, cause)
+		// Tables and manifests are written in the background only.
+		waitFor(t, "the failure", func() bool { return fs.hits.Load() > 0 })
+		waitFor(t, "Err", func() bool { return s.Err() != nil && l.Err() != nil })
+		if err := s.Err(); errors.Is(err, eventlog.ErrFull) != errors.Is(cause, syscall.ENOSPC) {
+			t.Errorf("Err is %v for %v", err, cause)
+		}
+		refused := f.full.Load()
+		waitFor(t, "refusals", func() bool { return f.full.Load() > refused+10 })
+		if _, err := l.Read(t.Context(), eventlog.Query{After: l.Head() - 1}); err != nil {
+			t.Errorf("reading while the disk fails: %v", err)
+		}
+		if _, err := l.Get(t.Context(), "w0"); err != nil {
+			t.Errorf("state while the disk fails: %v", err)
+		}
+		fs.fail("", nil)
+		waitFor(t, "healing", func() bool { return s.Err() == nil && l.Err() == nil })
+	}
+	before := f.acked.Load()
+	waitFor(t, "progress", func() bool { return f.acked.Load() > before+300 })
+	f.end()
+	f.verify()
+	if st := l.Stats(); st.Full || st.Failures == 0 {
+		t.Errorf("stats %+v", st)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	// And again from what a crash would leave now.
+	o.fs = fs.FS.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{})
+	s = mustOpen(t, "data", o)
+	defer s.Close()
+	if f.l, err = s.Open("log", eventlog.Retention{}); err != nil {
+		t.Fatal(err)
+	}
+	f.verify()
+}
+
+// TestCloseWhileFailing closes a store whose disk fails, and opens it again when that is over.
+func TestCloseWhileFailing(t *testing.T) {
+	for _, match := range []string{".log", "", ".sst"} {
+		fs := newFaultyFS(vfs.NewMem())
+		o := Options{fs: fs, MemTableSize: 64 << 10, retryAfter: 5 * time.Millisecond}
+		s := mustOpen(t, "data", o)
+		l, err := s.Open("log", eventlog.Retention{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := startFiller(t, l, 300)
+		waitFor(t, "progress", func() bool { return f.acked.Load() > 300 })
+		fs.fail(match, syscall.ENOSPC)
+		waitFor(t, "the failure", func() bool { return fs.hits.Load() > 0 })
+		f.end()
+		if err := s.Close(); err != nil {
+			t.Errorf("%q: close: %v", match, err)
+		}
+		fs.fail("", nil)
+		s = mustOpen(t, "data", o)
+		if f.l, err = s.Open("log", eventlog.Retention{}); err != nil {
+			t.Fatal(err)
+		}
+		head := f.l.Head()
+		f.mu.Lock()
+		for seq := range f.data {
+			if seq > head {
+				t.Errorf("%q: event %d was acknowledged, the head is %d", match, seq, head)
+			}
+		}
+		f.mu.Unlock()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestReserve holds the store to the room it leaves free.
+func TestReserve(t *testing.T) {
+	fs := newFaultyFS(vfs.NewMem())
+	s := mustOpen(t, "data", Options{fs: fs, Reserve: 100 << 20, retryAfter: time.Millisecond})
+	defer s.Close()
+	fs.free.Store(200 << 20)
+	l, err := s.Open("log", eventlog.Retention{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := func() error {
+		_, err := l.Append(t.Context(), &eventlog.Batch{
+			Records: []eventlog.Record{{Data: []byte("x")}}, Put: []eventlog.KV{{Key: "k"}},
+		})
+		return err
+	}
+	for range 5 {
+		if err := one(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fs.free.Store(99 << 20)
+	if err := one(); !errors.Is(err, eventlog.ErrFull) || !errors.Is(s.Err(), eventlog.ErrFull) || !l.Stats().Full {
+		t.Errorf("below the reserve: %v, Err %v", err, s.Err())
+	}
+	if _, err := s.Open("another", eventlog.Retention{}); !errors.Is(err, eventlog.ErrFull) {
+		t.Errorf("a new log below the reserve: %v", err)
+	}
+	if p, err := l.Read(t.Context(), eventlog.Query{}); err != nil || len(p.Events) != 5 {
+		t.Errorf("read: %d events, %v", len(p.Events), err)
+	}
+	// What makes room is taken.
+	if _, err := l.Append(t.Context(), &eventlog.Batch{Delete: []string{"k"}}); err != nil {
+		t.Errorf("delete: %v", err)
+	}
+	l.SetRetention(eventlog.Retention{MaxEvents: 2})
+	if err := l.Trim(t.Context()); err != nil || l.First() != 4 {
+		t.Errorf("trim: %v, first is %d", err, l.First())
+	}
+	fs.free.Store(10 << 20)
+	if _, err := l.Append(t.Context(), &eventlog.Batch{Delete: []string{"k"}}); !errors.Is(err, eventlog.ErrFull) {
+		t.Errorf("delete with next to no room: %v", err)
+	}
+	fs.free.Store(101 << 20) // it doesn't go on and off
+	if err := one(); !errors.Is(err, eventlog.ErrFull) {
+		t.Errorf("just above the reserve: %v", err)
+	}
+	fs.free.Store(120 << 20)
+	waitFor(t, "healing", func() bool { return s.Err() == nil })
+	if err := one(); err != nil {
+		t.Errorf("after healing: %v", err)
+	}
+}
+
+// TestStalledDisk bounds what waits for a disk that has stalled.
+func TestStalledDisk(t *testing.T) {
+	s := mustOpen(t, t.TempDir(), Options{MaxPending: 10_000})
+	defer s.Close()
+	l, err := s.Open("log", eventlog.Retention{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold := make(chan struct{})
+	var order []int
+	var kept, refused int
+	var wg sync.WaitGroup
+	const n = 20_000
+	wg.Add(n)
+	for i := range n {
+		err := l.Submit(&eventlog.Batch{
+			Records: []eventlog.Record{{Data: make([]byte, 100)}},
+			Done: func(_ uint64, err error) {
+				defer wg.Done()
+				if i == 0 {
+					<-hold // the answers wait, then the groups behind them, then what is submitted
+				}
+				order = append(order, i)
+				switch {
+				case err == nil:
+					kept++
+				case errors.Is(err, eventlog.ErrFull):
+					refused++
+				default:
+					t.Error(err)
+				}
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(hold)
+	wg.Wait()
+	for i, k := range order {
+		if i != k {
+			t.Fatalf("answer %d is for batch %d", i, k)
+		}
+	}
+	if kept == 0 || refused == 0 || l.Head() != uint64(kept) {
+		t.Errorf("%d kept, %d refused, head %d", kept, refused, l.Head())
+	}
+}
+
+// TestSmallFileSystem fills a real file system, with the store's own events and with another file.
+func TestSmallFileSystem(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=48m"); err != nil {
+		t.Skipf("no file system can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		// Busy means that the store left a file open.
+		if err := syscall.Unmount(dir, 0); err != nil {
+			fds, _ := filepath.Glob("/proc/self/fd/*")
+			for _, fd := range fds {
+				if name, err := os.Readlink(fd); err == nil && strings.HasPrefix(name, dir) {
+					t.Logf("open: %s", name)
+				}
+			}
+			t.Errorf("unmount: %v", err)
+			_ = syscall.Unmount(dir, syscall.MNT_DETACH)
+		}
+	})
+	for _, reserve := range []int64{0, -1} {
+		t.Run(fmt.Sprint("reserve ", reserve), func(t *testing.T) {
+			data := filepath.Join(dir, fmt.Sprint("data", reserve))
+			defer os.RemoveAll(data)
+			s := mustOpen(t, data, Options{Reserve: reserve, retryAfter: 10 * time.Millisecond})
+			l, err := s.Open("log", eventlog.Retention{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := startFiller(t, l, 2000)
+			waitFor(t, "a full store", func() bool { return f.full.Load() > 20 })
+			if err := s.Err(); !errors.Is(err, eventlog.ErrFull) {
+				t.Errorf("Err is %v", err)
+			}
+			f.verifyAcked()
+			// Room comes back because events may go.
+			l.SetRetention(eventlog.Retention{MaxBytes: 8 << 20})
+			if err := l.Trim(t.Context()); err != nil && !errors.Is(err, eventlog.ErrFull) {
+				t.Errorf("trim: %v", err)
+			}
+			if reserve == 0 {
+				before := f.acked.Load()
+				waitFor(t, "room by trimming", func() bool { return f.acked.Load() > before+100 })
+				// Another file takes all that is left, at once: real ENOSPC, with and without a warning.
+				other := filepath.Join(dir, "other")
+				if err := os.WriteFile(other, make([]byte, 48<<20), 0o600); err == nil {
+					t.Error("the file system is larger than it should be")
+				}
+				refused := f.full.Load()
+				waitFor(t, "refusals", func() bool { return f.full.Load() > refused+20 })
+				f.verifyAcked()
+				if err := os.Remove(other); err != nil {
+					t.Fatal(err)
+				}
+				before = f.acked.Load()
+				waitFor(t, "room again", func() bool { return f.acked.Load() > before+100 })
+			}
+			f.end()
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// verifyAcked reads what the log holds and compares it with what was acknowledged.
+func (f *filler) verifyAcked() {
+	f.t.Helper()
+	head := f.l.Head()
+	p, err := f.l.Read(f.t.Context(), eventlog.Query{Until: head, Reverse: true, Limit: 200})
+	if err != nil || len(p.Events) == 0 {
+		f.t.Errorf("read: %d events, %v", len(p.Events), err)
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range p.Events[1:] { // the answer to the newest may be on its way
+		if want, ok := f.data[e.Seq]; ok && want != string(e.Data) {
+			f.t.Errorf("event %d is %.20q, acknowledged was %.20q", e.Seq, e.Data, want)
+		}
+	}
+}
