@@ -58,7 +58,7 @@ func BenchmarkReadFrames(b *testing.B) {
 			in.buf = getBuffer(readBufferSize)
 		}
 		in.have = copy(in.buf, one)
-		if err := r.conn.handOver(); err != nil {
+		if _, err := r.conn.handOver(); err != nil {
 			b.Fatal(err)
 		}
 		in.release()

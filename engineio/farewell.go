@@ -118,7 +118,7 @@ func (c *wsConn) linger() {
 	}
 	for {
 		c.in.have = 0
-		if _, err := c.in.read(c); err != nil {
+		if c.in.read(c); c.in.err != nil {
 			return
 		}
 	}

@@ -54,7 +54,7 @@ func (r *reader) feed(b []byte, step int) error {
 		}
 		b = b[n:]
 		in.have += n
-		if err := r.conn.handOver(); err != nil {
+		if _, err := r.conn.handOver(); err != nil {
 			return err
 		}
 		in.release()

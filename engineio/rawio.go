@@ -58,22 +58,23 @@ type readOp struct {
 	f    func(fd uintptr) bool
 }
 
-// read waits for more bytes and puts them behind what is there. It takes a buffer only once there is something.
-func (o *readOp) read(c *wsConn) (int, error) {
+// read waits for more bytes, puts them behind what is there, and leaves their number and the error in n and err. It
+// takes a buffer only once there is something.
+func (o *readOp) read(c *wsConn) {
+	o.n, o.err = 0, nil
 	if c.raw == nil {
 		if o.buf == nil {
 			o.buf = getBuffer(4 << 10)
 		}
-		return c.Read(o.buf[o.have:])
+		o.n, o.err = c.Read(o.buf[o.have:])
+		return
 	}
 	if o.f == nil {
 		o.f = o.tryRead
 	}
-	o.n, o.err = 0, nil
 	if err := c.raw.Read(o.f); err != nil {
-		return 0, err
+		o.err = err
 	}
-	return o.n, o.err
 }
 
 func (o *readOp) tryRead(fd uintptr) bool {

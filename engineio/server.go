@@ -24,6 +24,7 @@ type Server struct {
 	handler  Handler
 	sessions *registry
 	wheel    *wheel
+	crew     crew
 	flushers []*flusher
 	start    time.Time
 	stats    counters
@@ -63,6 +64,7 @@ func NewServer(o Options, h Handler) (*Server, error) {
 		ended:    make(chan struct{}),
 		parting:  map[*wsConn]struct{}{},
 	}
+	srv.crew.most = 16 * runtime.GOMAXPROCS(0)
 	srv.live.Add(1)
 	srv.tasks.Add(1)
 	for range min(runtime.GOMAXPROCS(0), maxFlushers) {
@@ -150,6 +152,7 @@ func (srv *Server) windUp() {
 	srv.live.Done()
 	srv.live.Wait()
 	close(srv.done)
+	srv.crew.disband()
 	srv.mu.Lock()
 	srv.over = true
 	srv.mu.Unlock()

@@ -337,9 +337,17 @@ func (s *Session) survive(call string, err *error) {
 
 // turn has f hand packets over while nobody else does.
 func (s *Session) turn(f func() error) error {
+	var work Work
+	defer func() {
+		if work != nil {
+			s.srv.engage(work)
+		}
+	}()
 	s.beginTurn()
 	defer s.endTurn()
-	return f()
+	err := f()
+	work = s.endBatch()
+	return err
 }
 
 func (s *Session) beginTurn() {

@@ -22,8 +22,8 @@ const (
 	closeEcho          = uint16(1) // not a code: a close frame with the code and the reason of the client's own
 )
 
-// wsConn is a websocket connection. One goroutine, run, reads it and is the only one to close it; others
-// end it with farewell or kick.
+// wsConn is a websocket connection. One goroutine at a time has it, by turns wait and one of the crew: it reads it, and is
+// the only one to close it; others end it with farewell or kick.
 type wsConn struct {
 	net.Conn
 	raw     syscall.RawConn // nil where the connection has no descriptor (TLS)
@@ -72,15 +72,49 @@ var (
 	errBadDeflate = &wsError{closeInvalidData, "malformed compressed data"}
 )
 
-// run reads the connection to its end. taken are bytes that arrived with the handshake.
-func (c *wsConn) run(taken []byte) {
-	defer c.leave()
-	if len(taken) > 0 {
-		c.srv.stats.bytesIn.Add(uint64(len(taken)))
-		c.in.buf = getBuffer(max(len(taken), readBufferSize))
-		c.in.have = copy(c.in.buf, taken)
+// start begins the reading of the connection, which goes on to its end. taken are bytes that arrived with the
+// handshake.
+func (c *wsConn) start(taken []byte) {
+	c.srv.tasks.Add(1) // until leave
+	if len(taken) == 0 {
+		go c.wait()
+		return
 	}
-	err := c.readAll()
+	c.in.buf = getBuffer(max(len(taken), readBufferSize))
+	c.in.n = copy(c.in.buf, taken)
+	c.srv.engage(c)
+}
+
+// wait is all that a connection does while nothing arrives.
+func (c *wsConn) wait() {
+	c.in.read(c)
+	c.srv.engage(c)
+}
+
+// Run handles what has arrived, and waits for more or ends the connection.
+func (c *wsConn) Run() {
+	err := c.in.err
+	var work Work
+	if n := c.in.n; n > 0 {
+		c.in.have += n
+		c.srv.stats.bytesIn.Add(uint64(n))
+		var failed error
+		if work, failed = c.handOver(); failed != nil {
+			err = failed
+		}
+	}
+	if err == nil {
+		go c.wait()
+		if work != nil {
+			work.Run()
+		}
+		return
+	}
+	if work != nil {
+		c.srv.engage(work)
+	}
+	defer c.srv.tasks.Done()
+	defer c.leave()
 	switch {
 	case c.probing != nil:
 		c.probing.Stop()
@@ -134,33 +168,11 @@ func (c *wsConn) handle(p packet) error {
 	return c.s.handle(p)
 }
 
-// readAll hands over what arrives until the connection or the session fails.
-func (c *wsConn) readAll() error {
-	if c.in.have > 0 {
-		if err := c.handOver(); err != nil {
-			return err
-		}
-	}
-	for {
-		n, err := c.in.read(c)
-		c.in.have += n
-		if n > 0 {
-			c.srv.stats.bytesIn.Add(uint64(n))
-			if err := c.handOver(); err != nil {
-				return err
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
 // handOver handles the frames that are complete. One batch is one turn of the session's inbound lock.
-func (c *wsConn) handOver() error {
-	used, need, err := c.takeTurn()
+func (c *wsConn) handOver() (Work, error) {
+	work, used, need, err := c.takeTurn()
 	if err != nil {
-		return err
+		return work, err
 	}
 	if used > 0 { // or a large frame that drips in would be moved onto itself for every drop
 		c.in.have = copy(c.in.buf, c.in.buf[used:c.in.have])
@@ -172,13 +184,14 @@ func (c *wsConn) handOver() error {
 		// A large frame: the buffer follows what has arrived, not what was promised.
 		c.in.buf = growBuffer(c.in.buf, c.in.have, min(need, 4*len(c.in.buf)))
 	}
-	return nil
+	return work, nil
 }
 
-func (c *wsConn) takeTurn() (used, need int, err error) {
+func (c *wsConn) takeTurn() (work Work, used, need int, err error) {
 	c.s.beginTurn()
 	defer c.s.endTurn()
-	return c.frames(c.in.buf[:c.in.have])
+	used, need, err = c.frames(c.in.buf[:c.in.have])
+	return c.s.endBatch(), used, need, err
 }
 
 // frames handles the complete frames of b. It returns how much of b they took, and the size of the frame

@@ -50,7 +50,7 @@ func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 		srv.spawn(c.refuse)
 		return
 	}
-	srv.spawn(func() { c.run(taken) })
+	c.start(taken)
 	srv.flusherOf(s).add(s) // frees the way out
 }
 
@@ -89,7 +89,7 @@ func (srv *Server) upgradeSession(w http.ResponseWriter, r *http.Request, s *Ses
 		srv.spawn(c.refuse)
 		return
 	}
-	srv.spawn(func() { c.run(taken) })
+	c.start(taken)
 }
 
 // switchProtocols answers a websocket handshake (RFC 6455, section 4.2.2) and takes the connection over, so that

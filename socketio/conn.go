@@ -13,7 +13,8 @@ type conn struct {
 	session *engineio.Session
 	waiting *waiting // in the lobby; the lobby's lock guards it
 
-	partial *partial // a packet whose attachments are due; only Message touches it
+	partial *partial  // a packet whose attachments are due; only Message touches it
+	late    []*Socket // whose workers are to be started; only Message and EndBatch touch it
 
 	mu       sync.Mutex
 	closed   bool

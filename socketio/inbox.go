@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+
+	"holdfast/engineio"
 )
 
 // The inbox of a socket holds the events that wait for their handler. A worker, a goroutine that exists
 // only while there is something to do, takes them out one after another.
 
-// enqueue puts an event in and starts a worker if there is none. Where the inbox is full it waits for
+// enqueue puts an event in and has a worker started, behind the batch, if there is none. Where the inbox is full it waits for
 // room, which keeps the connection from being read meanwhile. A closed socket takes nothing.
 func (s *Socket) enqueue(e *Event) {
 	srv := s.conn.server
@@ -26,6 +28,7 @@ func (s *Socket) enqueue(e *Event) {
 		}
 		space := m.space
 		s.mu.Unlock()
+		s.conn.startLate() // or there might be nobody to make room
 		<-space
 		s.mu.Lock()
 	}
@@ -45,8 +48,38 @@ func (s *Socket) enqueue(e *Event) {
 	s.mu.Unlock()
 	if start {
 		srv.workers.Add(1)
+		s.conn.late = append(s.conn.late, s)
+	}
+}
+
+// worker is a socket whose inbox is to be worked off.
+type worker Socket
+
+// Run implements engineio.Work.
+func (w *worker) Run() { (*Socket)(w).workAndDone() }
+
+// EndBatch implements engineio.Batcher: the workers of what has just come in begin once the connection is being
+// read again. The first, and as a rule the only one, uses the goroutine that has brought it.
+func (c *conn) EndBatch() engineio.Work {
+	if len(c.late) == 0 {
+		return nil
+	}
+	first := c.late[0]
+	for _, s := range c.late[1:] {
 		go s.workAndDone()
 	}
+	clear(c.late)
+	c.late = c.late[:0]
+	return (*worker)(first)
+}
+
+// startLate starts the workers that EndBatch would have started.
+func (c *conn) startLate() {
+	for _, s := range c.late {
+		go s.workAndDone()
+	}
+	clear(c.late)
+	c.late = c.late[:0]
 }
 
 func (s *Socket) workAndDone() {
