@@ -1,10 +1,14 @@
 package handlers
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -19,13 +23,21 @@ type ChatLimits struct {
 
 // Chat is one room in which people with names talk. Its methods are handlers; namespaces/chat.go shows
 // which event each is for.
+//
+// What is said goes to one room of the namespace and who is here to another, so that the history of the first
+// is the conversation and nothing else. In a recoverable namespace both are kept: a change that was not
+// handed over would leave a client with a wrong list of people for as long as it stays.
 type Chat struct {
 	Limits ChatLimits
 
 	room     string
+	presence string // the room for changes of who is here
 	people   *Presence
 	receipts *Receipts[Receipt]
 	count    uint64 // guarded by receipts, which runs one message at a time
+
+	recalling sync.Mutex
+	recalled  bool
 }
 
 // Sizes of a chat. A client that was away for longer than the grace period has left.
@@ -33,16 +45,21 @@ const (
 	chatGrace    = 30 * time.Second
 	chatPeople   = 500
 	chatReceipts = 4096
+	minKey       = 16
+	maxKey       = 64
 	maxClientID  = 64
 	maxFileName  = 80 // characters
 )
 
 // NewChat returns a chat in a room of the namespace.
 func NewChat(n *socketio.Namespace, room string, limits ChatLimits) *Chat {
-	c := &Chat{Limits: limits, room: room, receipts: NewReceipts[Receipt](chatReceipts)}
-	c.people = NewPresence(chatGrace, chatPeople, func(change Change, name string) {
-		// An error means that the server is closing: nobody is left to be told.
-		_ = n.To(room).Emit(string(change), named{Name: name})
+	c := &Chat{Limits: limits, room: room, presence: room + ":presence", receipts: NewReceipts[Receipt](chatReceipts)}
+	c.people = NewPresence(chatGrace, chatPeople, func(change Change, name string, holder any) {
+		others := n.To(c.presence)
+		if s, ok := holder.(*socketio.Socket); ok {
+			others = others.Except(s.ID()) // nobody needs to hear of their own, now or when they are back
+		}
+		_ = others.Emit(string(change), named{Name: name}) // not kept: the next welcome has the whole list
 	})
 	return c
 }
@@ -51,56 +68,73 @@ type named struct {
 	Name string `json:"name"`
 }
 
-// guest is what a socket of a chat holds as its data.
+// guest is what a socket of a chat holds as its data. Owner stands for the key that the client gave: data is kept
+// in the log and sent to other nodes, and a secret should be in neither.
 type guest struct {
-	Name string `json:"name"`
-	Key  string `json:"key"`
+	Name  string `json:"name"`
+	Owner string `json:"owner"`
 }
 
 // guestOf is the guest behind a socket that Admit let in.
 func guestOf(s *socketio.Socket) guest {
-	g, _ := s.Data().(guest)
+	g, _ := socketio.DataAs[guest](s)
 	return g
 }
 
 // Admit is a connection middleware: it lets in who gives auth {name, key} with a name that is free, or
-// theirs already by the key.
+// theirs already by the key, a secret that the client makes up. Only the same key comes back to a session.
 func (c *Chat) Admit(s *socketio.Socket) error {
-	var g guest
-	if err := s.Handshake().Auth.Bind(&g); err != nil {
+	var auth struct {
+		Name string `json:"name"`
+		Key  string `json:"key"`
+	}
+	if err := s.Handshake().Auth.Bind(&auth); err != nil {
 		return fail(CodeNameInvalid, "a name is needed to enter, as auth: {name, key}")
 	}
-	if err := c.people.Reserve(g.Name, g.Key); err != nil {
+	if err := checkName(auth.Name); err != nil {
 		return err
 	}
+	if len(auth.Key) < minKey || len(auth.Key) > maxKey {
+		return fail(CodeBadRequest, "the key of a name has %d to %d bytes", minKey, maxKey)
+	}
+	sum := sha256.Sum256([]byte(auth.Key))
+	g := guest{Name: auth.Name, Owner: hex.EncodeToString(sum[:])}
+	if err := c.people.Reserve(g.Name, g.Owner); err != nil {
+		return err
+	}
+	s.SetUser(g.Owner)
 	s.SetData(g)
 	return nil
 }
 
 type welcome struct {
 	Name   string     `json:"name"`
+	Room   string     `json:"room"` // to ask for the history of
 	People []Person   `json:"people"`
 	Limits ChatLimits `json:"limits"`
 }
 
-// Enter is a connection handler: it takes the socket into the room and tells it who is here. A socket that
-// held the name before gives it up.
+// Enter is a connection handler: it takes the socket into the chat and tells it who is here. A socket that
+// held the name before gives it up. One that was recovered is in its rooms already, and has been handed what
+// it missed; it is told as well, since much may have changed that was not handed over, and the server may have
+// been another.
 func (c *Chat) Enter(s *socketio.Socket) error {
 	g := guestOf(s)
-	before, err := c.people.Arrive(g.Name, g.Key, s)
+	before, err := c.people.Arrive(g.Name, g.Owner, s, s.Recovered())
 	if err != nil {
 		return err
 	}
-	// A recovered session comes back under the id that it had: then old is nobody else.
-	if old, ok := before.(*socketio.Socket); ok && old.ID() != s.ID() {
+	if old, ok := before.(*socketio.Socket); ok {
 		_ = old.Emit("replaced") // fails where old is gone by now, as it should be
 		old.Disconnect(false)
 	}
-	// Joined after the arrival is announced: nobody needs to hear of their own.
-	if err := s.Join(c.room); err != nil {
+	if err := s.Join(c.room, c.presence); err != nil {
 		return err
 	}
-	return s.Emit("welcome", welcome{Name: g.Name, People: c.people.People(), Limits: c.Limits})
+	c.people.People(func(list []Person) {
+		err = s.Emit("welcome", welcome{Name: g.Name, Room: c.room, People: list, Limits: c.Limits})
+	})
+	return err
 }
 
 // Exit is a disconnect handler. A goodbye is final; after anything else the client may be back.
@@ -141,13 +175,17 @@ type sentMessage struct {
 }
 
 // Message is the event message({text, cid}): it reaches everyone else in the room, once, however often it
-// is sent.
-func (c *Chat) Message(e *socketio.Event, in Message) (Receipt, error) {
+// is sent. It is acknowledged with a Receipt.
+func (c *Chat) Message(e *socketio.Event) error {
+	var in Message
+	if err := e.Bind(&in); err != nil {
+		return err
+	}
 	switch n := utf8.RuneCountInString(in.Text); {
 	case strings.TrimSpace(in.Text) == "":
-		return Receipt{}, fail(CodeBadRequest, "a message needs a text")
+		return fail(CodeBadRequest, "a message needs a text")
 	case n > c.Limits.Text:
-		return Receipt{}, fail(CodeTooLarge, "a message has at most %d characters", c.Limits.Text)
+		return fail(CodeTooLarge, "a message has at most %d characters", c.Limits.Text)
 	}
 	return c.handOut(e, in.CID, func(from string, r Receipt) any {
 		return sentMessage{From: from, Message: in, Receipt: r}
@@ -172,13 +210,17 @@ type sentImage struct {
 var imageTypes = []string{"image/png", "image/jpeg", "image/gif", "image/webp"}
 
 // Image is the event image({name, data, cid}). The type is told from the content, whatever the sender says.
-func (c *Chat) Image(e *socketio.Event, in Image) (Receipt, error) {
+func (c *Chat) Image(e *socketio.Event) error {
+	var in Image
+	if err := e.Bind(&in); err != nil {
+		return err
+	}
 	if len(in.Data) > c.Limits.Image {
-		return Receipt{}, fail(CodeTooLarge, "an image has at most %d kB", c.Limits.Image/1000)
+		return fail(CodeTooLarge, "an image has at most %d kB", c.Limits.Image/1000)
 	}
 	kind := http.DetectContentType(in.Data)
 	if !slices.Contains(imageTypes, kind) {
-		return Receipt{}, fail(CodeNotAnImage, "an image is a PNG, JPEG, GIF or WebP file")
+		return fail(CodeNotAnImage, "an image is a PNG, JPEG, GIF or WebP file")
 	}
 	if utf8.RuneCountInString(in.Name) > maxFileName {
 		in.Name = string([]rune(in.Name)[:maxFileName])
@@ -188,19 +230,62 @@ func (c *Chat) Image(e *socketio.Event, in Image) (Receipt, error) {
 	})
 }
 
-// handOut sends what content makes to everyone else in the room, under the name of the event it came with.
-func (c *Chat) handOut(e *socketio.Event, cid string, content func(from string, r Receipt) any) (Receipt, error) {
+// handOut sends what content makes to everyone else in the room, under the name of the event it came with. The
+// receipt follows when the log has it, or else the reason why it does not: who has a receipt need not send again.
+func (c *Chat) handOut(e *socketio.Event, cid string, content func(from string, r Receipt) any) error {
 	if cid == "" || len(cid) > maxClientID {
-		return Receipt{}, fail(CodeBadRequest, "a message needs a cid of 1 to %d bytes", maxClientID)
+		return fail(CodeBadRequest, "a message needs a cid of 1 to %d bytes", maxClientID)
 	}
-	g := guestOf(e.Socket)
-	// With the sender's key, nobody can use up the ids of somebody else.
-	receipt, repeated, err := c.receipts.Once(g.Key+" "+cid, func() (Receipt, error) {
+	if err := c.recall(e.Socket); err != nil {
+		return err
+	}
+	from := guestOf(e.Socket).Name
+	c.receipts.Once(receiptID(from, cid), func(done func(Receipt, error)) {
 		now := time.Now()
 		c.count++
 		r := Receipt{ID: strconv.FormatInt(now.UnixMilli(), 36) + "-" + strconv.FormatUint(c.count, 36), At: now.UnixMilli()}
-		return r, e.Socket.To(c.room).Emit(e.Name, content(g.Name, r))
+		kept := func(err error) { done(r, err) }
+		if err := e.Socket.To(c.room).EmitThen(kept, e.Name, content(from, r)); err != nil {
+			done(Receipt{}, err)
+		}
+	}, func(r Receipt, repeated bool, err error) {
+		if err != nil {
+			_ = e.AckError(err) // gone: nobody to tell
+			return
+		}
+		r.Duplicate = repeated
+		_ = e.Ack(r) // likewise
 	})
-	receipt.Duplicate = repeated
-	return receipt, err
+	return nil
+}
+
+// receiptID is what a message is known by. With the sender's name, nobody uses up the ids of somebody else.
+func receiptID(from, cid string) string { return fold(from) + "\x00" + cid }
+
+// recall brings back the receipts of what was said before this server started, from the log, when the first message
+// comes. A message whose receipt was lost in a crash, and is sent again, is then found to be there.
+func (c *Chat) recall(s *socketio.Socket) error {
+	c.recalling.Lock()
+	defer c.recalling.Unlock()
+	if c.recalled || !s.Namespace().Recoverable() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(s.Context(), DefaultHistoryLimits.Timeout)
+	defer cancel()
+	past, err := newest(ctx, s.Namespace(), c.room, chatReceipts)
+	if err != nil {
+		return err
+	}
+	for _, said := range past.Events {
+		var m struct {
+			From string `json:"from"`
+			CID  string `json:"cid"`
+			Receipt
+		}
+		if said.Args.Bind(&m) == nil && m.CID != "" {
+			c.receipts.Remember(receiptID(m.From, m.CID), m.Receipt)
+		}
+	}
+	c.recalled = true
+	return nil
 }
