@@ -42,6 +42,7 @@ type stay struct {
 // session is how a session is kept in the log.
 type session struct {
 	ID    string         `json:"id"`
+	Epoch uint64         `json:"epoch"` // of the log whose sequences the session names
 	User  string         `json:"user,omitempty"`
 	Begin uint64         `json:"begin,omitempty"`
 	Floor uint64         `json:"floor,omitempty"`
@@ -94,7 +95,7 @@ func (r *session) since(seq uint64) []string {
 // sessionOf is the session of a socket as it is now. Namespace.mu is held.
 func (f *flow) sessionOf(s *Socket) session {
 	k := s.kept
-	out := session{ID: s.id, User: k.user, Begin: k.begin, Floor: k.floor, Past: slices.Clone(k.past), Data: k.data}
+	out := session{ID: s.id, Epoch: f.log.Epoch(), User: k.user, Begin: k.begin, Floor: k.floor, Past: slices.Clone(k.past), Data: k.data}
 	for i := range s.rooms {
 		out.Rooms = append(out.Rooms, stay{Room: s.rooms[i].room.name, From: s.rooms[i].since})
 	}

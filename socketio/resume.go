@@ -177,6 +177,8 @@ func (f *flow) find(ctx context.Context, pid string) (session, *departure, error
 // check says after which sequence the client missed events, or why it can't be recovered.
 func (f *flow) check(s *Socket, r *session, c claim, live bool) (after uint64, err error) {
 	switch {
+	case r.Epoch != f.log.Epoch():
+		return 0, notRecovered("the session is of another log")
 	case r.User != s.User() && !f.opts.SkipMiddlewares:
 		return 0, notRecovered("the session is another user's")
 	case !live && f.lapsed(r):

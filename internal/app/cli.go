@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/rs/zerolog"
 
+	"holdfast/eventlog/pebblelog"
 	"holdfast/internal/config"
 )
 
@@ -33,6 +34,7 @@ type commandLine struct {
 	CheckConfig   checkConfigCommand   `cmd:"" help:"Check the configuration and say everything that is wrong with it."`
 	DefaultConfig defaultConfigCommand `cmd:"" help:"Print a configuration with every key at its default."`
 	Healthcheck   healthcheckCommand   `cmd:"" help:"Ask a running server whether it is alive, for container health checks."`
+	Repair        repairCommand        `cmd:"" help:"Set a damaged event store aside, keep what can be read of it, and start a new one."`
 	Version       versionCommand       `cmd:"" help:"Print the version."`
 }
 
@@ -139,6 +141,26 @@ type defaultConfigCommand struct{}
 func (defaultConfigCommand) Run(to *terminalOutput) error {
 	_, err := to.out.Write(config.Default().YAML())
 	return err
+}
+
+type repairCommand struct{ configFlag }
+
+// Run repairs the store of the configuration's data_dir.
+func (c *repairCommand) Run(to *terminalOutput) error {
+	loaded, err := c.load()
+	if err != nil {
+		return err
+	}
+	done, err := pebblelog.Repair(storeDir(loaded), pebblelog.Options{Logger: newLogger(loaded.Log, to.err)})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(to.out, "the old files are kept in %s\n", done.Kept)
+	fmt.Fprintf(to.out, "the new store has %d logs with %d events; %d events could not be read\n", done.Logs, done.Events, done.Lost)
+	if done.Problems != nil {
+		fmt.Fprintf(to.out, "found on the way: %v\n", done.Problems)
+	}
+	return nil
 }
 
 type versionCommand struct{}
