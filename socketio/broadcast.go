@@ -249,12 +249,12 @@ func (n *Namespace) operate(t *target, kind cluster.Kind, rooms []string, close 
 		if list[i].socket == t.sender {
 			continue
 		}
+		if kind == cluster.KindSocketsLeave {
+			n.part(list[i].socket, rooms)
+			continue
+		}
 		for _, room := range rooms {
-			if kind == cluster.KindSocketsJoin {
-				n.join(list[i].socket, room)
-			} else {
-				n.leave(list[i].socket, room)
-			}
+			n.join(list[i].socket, room)
 		}
 		n.saved(list[i].socket)
 	}

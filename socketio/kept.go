@@ -97,7 +97,13 @@ func (f *flow) sessionOf(s *Socket) session {
 	k := s.kept
 	out := session{ID: s.id, Epoch: f.log.Epoch(), User: k.user, Begin: k.begin, Floor: k.floor, Past: slices.Clone(k.past), Data: k.data}
 	for i := range s.rooms {
-		out.Rooms = append(out.Rooms, stay{Room: s.rooms[i].room.name, From: s.rooms[i].since})
+		stay := stay{Room: s.rooms[i].room.name, From: s.rooms[i].since}
+		if !s.rooms[i].leaving {
+			out.Rooms = append(out.Rooms, stay)
+			continue
+		}
+		stay.To = f.delivered + (f.submitted - f.settled) // up to what is under way, at most
+		out.Past = append(out.Past, stay)
 	}
 	return out
 }

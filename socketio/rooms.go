@@ -1,6 +1,8 @@
 package socketio
 
 import (
+	"slices"
+
 	"holdfast/engineio"
 )
 
@@ -25,6 +27,10 @@ type membership struct {
 	room  *room
 	at    int32  // in room.members
 	since uint64 // the position of a recoverable namespace at which the socket joined
+
+	// leaving says that the socket has left, but is still to get what was emitted to the room before that and waits
+	// for its commit; see part.
+	leaving bool
 }
 
 // register adds a socket to the namespace.
@@ -51,7 +57,11 @@ func (n *Namespace) unregister(s *Socket) {
 
 // join adds a socket, which is registered, to a room.
 func (n *Namespace) join(s *Socket, name string) {
-	if name == s.id || s.slotOf(name) >= 0 {
+	if name == s.id {
+		return
+	}
+	if i := s.slotOf(name); i >= 0 {
+		s.rooms[i].leaving = false
 		return
 	}
 	r := n.rooms[name]
@@ -72,6 +82,38 @@ func (n *Namespace) leave(s *Socket, name string) {
 	if i := s.slotOf(name); i >= 0 {
 		n.leaveSlot(s, i)
 	}
+}
+
+// part takes a socket out of rooms as soon as it was sent what is already on its way to them. To the application it
+// has left at once.
+func (n *Namespace) part(s *Socket, rooms []string) {
+	flow := n.outlet.flow
+	if flow == nil || flow.idle() {
+		for _, room := range rooms {
+			n.leave(s, room)
+		}
+		n.saved(s)
+		return
+	}
+	waiting := false
+	for _, room := range rooms {
+		if i := s.slotOf(room); i >= 0 && !s.rooms[i].leaving {
+			s.rooms[i].leaving = true
+			waiting = true
+		}
+	}
+	if !waiting {
+		return
+	}
+	flow.inTurn(func(*engineio.Batch) {
+		for i := len(s.rooms) - 1; i >= 0; i-- {
+			// One that was joined again meanwhile is no longer marked; one that was then left again has a turn of its own.
+			if s.rooms[i].leaving && slices.Contains(rooms, s.rooms[i].room.name) {
+				n.leaveSlot(s, i)
+			}
+		}
+		n.saved(s)
+	})
 }
 
 // slotOf is where a room stands in the socket's list, or -1.
@@ -123,7 +165,9 @@ func (s *Socket) roomNames() []string {
 	out := make([]string, 0, len(s.rooms)+1)
 	out = append(out, s.id)
 	for i := range s.rooms {
-		out = append(out, s.rooms[i].room.name)
+		if !s.rooms[i].leaving {
+			out = append(out, s.rooms[i].room.name)
+		}
 	}
 	return out
 }

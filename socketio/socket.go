@@ -162,10 +162,7 @@ func (s *Socket) Leave(rooms ...string) {
 	s.mu.Unlock()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, room := range rooms {
-		n.leave(s, room)
-	}
-	n.saved(s)
+	n.part(s, rooms)
 }
 
 // Rooms are those that the socket is in, its own id first. In OnDisconnecting they are those it was in.
