@@ -308,6 +308,7 @@ func TestRecoveryRefusesWhatItCannotDoExactly(t *testing.T) {
 			for i := range 60 {
 				mustEmit(t, n, "flood", i)
 			}
+			n.outlet.flow.drain(context.Background())
 		},
 		"trimmed": func(*comeback) {
 			n.outlet.flow.drain(context.Background())
