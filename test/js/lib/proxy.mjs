@@ -1,6 +1,7 @@
 // A TCP proxy before the server: the link that a test can cut, stall or slow down.
 
 import net from "node:net";
+import { reset } from "./reset.mjs";
 
 export class Proxy {
   #pairs = new Set();
@@ -30,8 +31,8 @@ export class Proxy {
   /** Ends every connection at once, with a reset. New ones are let through. */
   cut() {
     for (const { near, far } of this.#pairs) {
-      near.resetAndDestroy();
-      far.resetAndDestroy();
+      reset(near);
+      reset(far);
     }
   }
 
@@ -62,7 +63,7 @@ export class Proxy {
 
   #accept(near) {
     near.on("error", () => {});
-    if (this.#refusing) return near.resetAndDestroy();
+    if (this.#refusing) return reset(near);
     const far = net.connect({ port: this.target.port, host: "127.0.0.1", noDelay: true });
     far.on("error", () => {});
     near.setNoDelay(true);

@@ -1,6 +1,7 @@
 // HTTP by hand, one connection a request unless told otherwise, so that a test can send what no client library would.
 
 import net from "node:net";
+import { reset } from "./reset.mjs";
 import { deferred, within } from "./waiting.mjs";
 
 const CRLF = "\r\n";
@@ -60,7 +61,7 @@ export class RawConnection {
   }
 
   reset() {
-    this.socket.resetAndDestroy();
+    reset(this.socket);
   }
 
   destroy() {

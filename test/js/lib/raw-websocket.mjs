@@ -2,6 +2,7 @@
 
 import crypto from "node:crypto";
 import net from "node:net";
+import { reset } from "./reset.mjs";
 import { deferred, within } from "./waiting.mjs";
 
 export const OP = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 };
@@ -123,7 +124,7 @@ export class RawWebSocket {
 
   /** Ends the connection with a TCP reset. */
   reset() {
-    this.socket.resetAndDestroy();
+    reset(this.socket);
   }
 
   destroy() {
