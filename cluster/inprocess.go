@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -109,7 +110,7 @@ func (m *inProcessMember) Publish(msg *Message) error {
 	var failed error
 	for _, o := range m.bus.others(m.namespace, m) {
 		// A member that left meanwhile is no failure: there is nobody left to tell.
-		if err := o.push(notice{message: &stamped, size: stamped.size()}); err == ErrQueueFull {
+		if err := o.push(notice{message: &stamped, size: stamped.size()}); errors.Is(err, ErrQueueFull) {
 			failed = err
 		}
 	}

@@ -23,6 +23,7 @@
 //
 // All methods of all types may be called concurrently unless they say otherwise.
 //
-// Lock order: Namespace.mu, then Socket.mu, then whatever is inside package engineio. Server.mu and
-// conn.mu are taken alone. No lock is held while a function of the application runs.
+// Lock order: Namespace.mu, then Socket.mu, then those of the acknowledgements (ackGroup, relayedAcks) and
+// whatever is inside packages engineio and cluster. Server.mu, conn.mu and lobby.mu are taken alone. No lock
+// is held while a function of the application runs.
 package socketio

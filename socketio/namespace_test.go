@@ -237,10 +237,10 @@ func TestChildNamespaces(t *testing.T) {
 	s, url := start(t, nil)
 	p := s.OfPattern(regexp.MustCompile(`^/room-\d+$`))
 	f := s.OfFunc(func(name string, h *Handshake) (bool, error) {
-		switch {
-		case name == "/panic":
+		switch name {
+		case "/panic":
 			panic("oh")
-		case name == "/error":
+		case "/error":
 			return true, errors.New("no")
 		}
 		return name == "/made" && h.Query.Get("EIO") == "4", nil

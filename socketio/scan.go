@@ -93,7 +93,7 @@ func scanValue(b []byte, i int) (int, error) {
 		if i >= len(b) {
 			return i, errPayload
 		}
-		end := -1
+		var end int
 		switch c := b[i]; c {
 		case '"':
 			end = scanString(b, i)

@@ -29,7 +29,7 @@ type Options struct {
 	// more is read from the connection until there is room. One event is always taken, whatever its size.
 	ReceiveBuffer int64
 	// MaxAttachments bounds the binary values of one packet, in both directions. Stock clients since 4.8.4
-	// accept 10.
+	// accept 10. A connection holds up to as many messages of Engine.MaxPayload until a packet is complete.
 	MaxAttachments int
 	// MaxNamespacesPerConnection bounds the namespaces that one connection is in or asks to join.
 	MaxNamespacesPerConnection int
