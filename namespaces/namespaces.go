@@ -5,12 +5,15 @@ package namespaces
 import (
 	"github.com/rs/zerolog"
 
+	"holdfast/handlers"
 	"holdfast/socketio"
 )
 
 // Deps are what the namespaces need from outside.
 type Deps struct {
 	Logger zerolog.Logger
+	// Queues answer in /queue; nil for none.
+	Queues *handlers.Queues
 }
 
 // Register sets up every namespace. To be called once, before io serves its first client.
@@ -19,6 +22,9 @@ type Deps struct {
 func Register(io *socketio.Server, d Deps) error {
 	root(io.Of("/"), d)
 	chat(io.Of("/chat"), d)
+	if d.Queues != nil {
+		work(io.Of("/queue"), d)
+	}
 	return nil
 }
 

@@ -235,3 +235,41 @@ var binders = sync.Pool{New: func() any {
 	)))
 	return b
 }}
+
+// MarshalBinary is the argument with its binary values, to be kept elsewhere and read by UnmarshalBinary.
+func (a Arg) MarshalBinary() ([]byte, error) {
+	w := valueWriter{collector: collector{limit: unlimited}}
+	defer w.release()
+	raw, err := w.appendArg(nil, a)
+	if err != nil {
+		return nil, err
+	}
+	return marshalEvent(raw, w.bin), nil
+}
+
+// UnmarshalBinary reads what MarshalBinary wrote. The argument keeps parts of b, which must not be changed.
+func (a *Arg) UnmarshalBinary(b []byte) error {
+	raw, bin, err := unmarshalEvent(b)
+	if err != nil {
+		return err
+	}
+	if err := scanAll(raw); err != nil {
+		return err
+	}
+	one := []Arg{{raw: raw}}
+	if len(bin) > 0 {
+		if err := bindPlaceholders(one, len(bin), &attachments{list: bin}); err != nil {
+			return err
+		}
+	}
+	*a = one[0]
+	return nil
+}
+
+// Attachments are the binary values that the argument refers to, perhaps among others. They must not be changed.
+func (a Arg) Attachments() [][]byte {
+	if a.bin == nil {
+		return nil
+	}
+	return a.bin.list
+}

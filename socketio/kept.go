@@ -298,7 +298,7 @@ func unmarshalEvent(b []byte) (data []byte, bin [][]byte, err error) {
 			bin = append(bin, part)
 		}
 	}
-	if len(data) < 2 {
+	if len(data) == 0 {
 		return nil, nil, errKeptEvent
 	}
 	return data, bin, nil

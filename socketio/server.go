@@ -126,6 +126,9 @@ func (o opener) Open(session *engineio.Session) engineio.Receiver {
 // ServeHTTP answers requests of clients, whatever their path.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
 
+// MaxAttachments is Options.MaxAttachments.
+func (s *Server) MaxAttachments() int { return s.opts.MaxAttachments }
+
 // Engine is the Engine.IO server below.
 func (s *Server) Engine() *engineio.Server { return s.engine }
 

@@ -17,7 +17,7 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/metrics"
-	"holdfast/namespaces"
+	"holdfast/queue"
 	"holdfast/socketio"
 )
 
@@ -37,6 +37,7 @@ type App struct {
 	logger  zerolog.Logger
 	io      *socketio.Server
 	store   eventlog.Store // nil where nothing is kept
+	queues  *queue.Manager // nil without queues
 	health  *httpapi.Health
 	handler http.Handler
 	origins *allowedOrigins
@@ -49,11 +50,10 @@ type App struct {
 // New builds the server that c describes, with the namespaces of package namespaces. It reads the
 // certificate's files and opens the event store. What it returns must be run, or its goroutines stay.
 func New(c *config.Config, logger zerolog.Logger) (*App, error) {
-	return newApp(c, logger, func(io *socketio.Server) error {
-		return namespaces.Register(io, namespaces.Deps{Logger: logger})
-	})
+	return newApp(c, logger, nil)
 }
 
+// newApp is New with other namespaces, if register is not nil.
 func newApp(c *config.Config, logger zerolog.Logger, register func(*socketio.Server) error) (*App, error) {
 	a := &App{
 		config:  c,
@@ -81,10 +81,7 @@ func newApp(c *config.Config, logger zerolog.Logger, register func(*socketio.Ser
 		a.health = httpapi.NewHealth(storeCheck(a.store))
 	}
 	if a.io, err = socketio.NewServer(socketOptions(c, a.origins, logger)); err != nil {
-		if a.store != nil {
-			err = errors.Join(err, a.store.Close())
-		}
-		return nil, err
+		return nil, errors.Join(err, a.closeStore())
 	}
 	if err := a.route(proxies, register); err != nil {
 		return nil, errors.Join(err, a.end(context.Background()))
@@ -93,6 +90,9 @@ func newApp(c *config.Config, logger zerolog.Logger, register func(*socketio.Ser
 }
 
 func (a *App) route(proxies []netip.Prefix, register func(*socketio.Server) error) error {
+	if register == nil {
+		register = a.namespaces
+	}
 	if err := register(a.io); err != nil {
 		return fmt.Errorf("set up the namespaces: %w", err)
 	}

@@ -37,6 +37,7 @@ type Config struct {
 	CleanupEmptyChildNamespaces bool `yaml:"cleanup_empty_child_namespaces" doc:"Whether a namespace that a pattern created goes when its last socket leaves."`
 
 	Recovery Recovery `yaml:"recovery" doc:"Events that clients miss are kept, and handed over when they are back."`
+	Queues   Queues   `yaml:"queues" doc:"Durable queues, in the namespace /queue; they are kept where recovery.durability says."`
 	Limits   Limits   `yaml:"limits" doc:"Bounds on what one client, and all of them together, may cost."`
 	TLS      TLS      `yaml:"tls" doc:"HTTPS; both files are read again when they change."`
 	Log      Log      `yaml:"log" doc:"The log, on standard error."`
@@ -109,6 +110,22 @@ type Recovery struct {
 	MaxAge          time.Duration `yaml:"max_age" doc:"Age at which an event is deleted, for each namespace; at least the window."`
 	MaxEvents       int           `yaml:"max_events" doc:"Events that a namespace keeps; older ones are deleted first; 0: no bound."`
 	MaxBytes        Size          `yaml:"max_bytes" doc:"Bytes of events that a namespace keeps; older ones are deleted first; 0: no bound."`
+}
+
+// Queues bounds the durable queues. A queue comes into being on first use.
+type Queues struct {
+	Enabled         bool          `yaml:"enabled" doc:"Whether there is a namespace /queue."`
+	Token           string        `yaml:"token" doc:"What a client has to give as auth.token to use the queues; empty: anyone may who reaches the server."`
+	AckTimeout      time.Duration `yaml:"ack_timeout" doc:"Time that a consumer has to say that a message is done, before another attempt is made."`
+	MaxAttempts     int           `yaml:"max_attempts" doc:"Attempts at a message before it becomes a dead letter."`
+	MinBackoff      time.Duration `yaml:"min_backoff" doc:"Pause after a first attempt that was not answered; it doubles from attempt to attempt."`
+	MaxBackoff      time.Duration `yaml:"max_backoff" doc:"Longest pause between two attempts."`
+	MaxMessages     int           `yaml:"max_messages" doc:"Messages that a queue holds; a publish beyond is refused with queue_full."`
+	MaxBytes        Size          `yaml:"max_bytes" doc:"Bytes that a queue holds; a publish beyond is refused with queue_full."`
+	MaxMessageBytes Size          `yaml:"max_message_bytes" doc:"Largest body of a message; one over max_payload never arrives."`
+	MaxQueues       int           `yaml:"max_queues" doc:"Queues at a time."`
+	DedupeWindow    time.Duration `yaml:"dedupe_window" doc:"How long the id of a message is remembered, so that publishing it again stores it once."`
+	Declare         []string      `yaml:"declare" doc:"Queues with bounds of their own, each as a name and settings: jobs max_messages=1000 max_bytes=10MiB ack_timeout=5m max_attempts=3."`
 }
 
 // TLS names the certificate; with both empty the server speaks plain HTTP.
@@ -187,6 +204,19 @@ func Default() *Config {
 			MaxAge:          24 * time.Hour,
 			MaxEvents:       1_000_000,
 			MaxBytes:        256 << 20,
+		},
+		Queues: Queues{
+			Enabled:         true,
+			AckTimeout:      30 * time.Second,
+			MaxAttempts:     5,
+			MinBackoff:      time.Second,
+			MaxBackoff:      time.Minute,
+			MaxMessages:     1_000_000,
+			MaxBytes:        1 << 30,
+			MaxMessageBytes: 1_000_000,
+			MaxQueues:       10_000,
+			DedupeWindow:    10 * time.Minute,
+			Declare:         []string{},
 		},
 		Log:      Log{Level: "info", Format: "auto"},
 		Metrics:  Metrics{Enabled: true},

@@ -17,6 +17,10 @@ func (l *loader) validate(c *Config) {
 	l.validateProtocol(c)
 	l.validateCookie(c.Cookie)
 	l.validateCORS(c.CORS)
+	if (c.Recovery.Enabled || c.Queues.Enabled) && c.Recovery.Durability == DurabilityDisk && c.DataDir == "" {
+		l.reject("data_dir", "is needed for recovery.durability disk")
+	}
+	l.validateQueues(c)
 	l.validateRecovery(c)
 	l.validateLimits(c)
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
@@ -248,8 +252,5 @@ func (l *loader) validateRecovery(c *Config) {
 	if r.MaxMissedBytes >= c.Limits.SendBuffer {
 		l.reject("recovery.max_missed_bytes", "%s is not less than limits.send_buffer, %s: what is handed over must fit in it",
 			r.MaxMissedBytes, c.Limits.SendBuffer)
-	}
-	if r.Durability == DurabilityDisk && c.DataDir == "" {
-		l.reject("data_dir", "is needed for recovery.durability disk")
 	}
 }
