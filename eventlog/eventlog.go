@@ -78,6 +78,11 @@ type Batch struct {
 	Put     []KV
 	Delete  []string
 
+	// Frees says that the batch leads to less being held, though it puts something: an acknowledgement,
+	// say. It is then taken while the store refuses others for want of room, as long as its reserve
+	// lasts; so is a batch that only deletes.
+	Frees bool
+
 	// Done, if not nil, is called exactly once: after the batch is committed as durably as the log was
 	// opened for, with the sequence number of the first record (the log's head for a batch without
 	// records), or with the error that kept it out. The calls come one at a time, in the order of Submit,

@@ -204,7 +204,10 @@ func (s *Store) writeSubmission(batch *pebble.Batch, d *draft, sub *submission, 
 
 // frees says whether a submission leaves the store with less than before.
 func (sub *submission) frees() bool {
-	return sub.trim != nil || !sub.create && len(sub.batch.Records) == 0 && len(sub.batch.Put) == 0
+	if sub.trim != nil || sub.create {
+		return sub.trim != nil
+	}
+	return sub.batch.Frees || len(sub.batch.Records) == 0 && len(sub.batch.Put) == 0
 }
 
 func draftOf(drafts *[]*draft, l *Log) *draft {

@@ -343,6 +343,9 @@ func TestReserve(t *testing.T) {
 	if _, err := l.Append(t.Context(), &eventlog.Batch{Delete: []string{"k"}}); err != nil {
 		t.Errorf("delete: %v", err)
 	}
+	if _, err := l.Append(t.Context(), &eventlog.Batch{Put: []eventlog.KV{{Key: "cursor"}}, Frees: true}); err != nil {
+		t.Errorf("a batch that frees: %v", err)
+	}
 	l.SetRetention(eventlog.Retention{MaxEvents: 2})
 	if err := l.Trim(t.Context()); err != nil || l.First() != 4 {
 		t.Errorf("trim: %v, first is %d", err, l.First())
