@@ -48,6 +48,11 @@ export class Child {
     return this.#process.pid;
   }
 
+  /** What it has written so far, both streams, line by line. */
+  get output() {
+    return this.#lines.join("\n");
+  }
+
   get stderr() {
     return this.#stderr;
   }
