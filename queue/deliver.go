@@ -104,9 +104,9 @@ func (g *group) endTimes(now time.Time) {
 		switch {
 		case e.state == withConsumer:
 			g.fail(e, "no answer in time", -1, false, b, now)
-		case e.attempts >= g.q.opts.MaxAttempts && !g.q.dead:
+		case e.reason != "":
 			g.take(e) // the dead letter could not be written
-			g.bury(e, "gave up after its last attempt")
+			g.bury(e, e.reason)
 		default:
 			g.take(e)
 			g.put(e, isReady)

@@ -43,6 +43,7 @@ type entry struct {
 	// holder has the message, or waits for its next attempt and gets nothing before.
 	holder *Subscription
 	at     time.Time // when the attempt times out, or the wait is over
+	reason string    // why it is to become a dead letter, once that was decided
 	index  int       // in the heap that state says
 }
 
@@ -329,7 +330,7 @@ func (g *group) backoff(attempts int) time.Duration {
 // the message is done. A crash between the two makes it again, under the same id. mu is held, e is in no
 // heap.
 func (g *group) bury(e *entry, reason string) {
-	e.state = leaving
+	e.state, e.reason = leaving, reason
 	q := g.q
 	now := time.Now()
 	s, err := q.read(e.seq)
