@@ -38,6 +38,9 @@ func ExampleHandle() {
 	listening := httptest.NewServer(server)
 
 	ada, grace := enter(listening.URL, "/chat"), enter(listening.URL, "/chat")
+	// A client is told of its connection before the connect handlers have run; its first event waits for them.
+	grace.send(`2/chat,0["message",{"Text":"I am here"}]`)
+	grace.next("3")
 	ada.send(`2/chat,0["message",{"Text":"Hello"}]`)
 	fmt.Println(grace.next("2"))
 	fmt.Println(ada.next("3")[:len(`3/chat,0[{"At":`)] + "...")
