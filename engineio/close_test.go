@@ -163,6 +163,18 @@ func TestCloseWith(t *testing.T) {
 		c.wantClose(0)
 		p.wantEnding("my reason")
 	})
+	t.Run("websocket that does not hang up", func(t *testing.T) {
+		c, p := r.ws()
+		conn := p.websocketConn()
+		p.CloseWith("my reason")
+		if h, _ := c.next(); h.OpCode != ws.OpClose {
+			t.Errorf("got %+v", h)
+		}
+		c.wantEOF()
+		if conn.isGone() {
+			t.Error("the stream ended with the connection, not with the close frame")
+		}
+	})
 	t.Run("websocket that never reads", func(t *testing.T) {
 		_, p := r.stalledSession()
 		p.CloseWith("my reason")
@@ -183,7 +195,12 @@ func TestCloseWith(t *testing.T) {
 		}
 	})
 	t.Run("in Open", func(t *testing.T) {
-		r := newRig(t, setup{open: func(p *peer) { p.CloseWith("my reason") }})
+		r := newRig(t, setup{open: func(p *peer) {
+			p.CloseWith("my reason")
+			for range 1000 { // time for an end that does not wait for the receiver
+				runtime.Gosched()
+			}
+		}})
 		r.websocket("").wantClose(0)
 		r.session().wantEnding("my reason")
 		if got := r.client().get(); got != "1" {
@@ -241,15 +258,20 @@ func TestBlockedCloseHoldsUpNobody(t *testing.T) {
 		for p.Send(f) == nil {
 			runtime.Gosched()
 		}
-		c, _ := r.ws() // resets: ended by a flusher or the reader
+		c, _ := r.ws() // resets: ended by the reader
 		c.reset()
+		_, p = r.ws()                                       // takes no more writes: ended by a flusher
+		p.websocketConn().SetWriteDeadline(time.Unix(1, 0)) //nolint:errcheck // then the end is waited for in vain
+		p.Send(f)                                           //nolint:errcheck // it need not get there
 	}
-	for range 3 * rounds {
+	for range 4 * rounds {
 		wait(t, "the end", entered)
 	}
-	c, _ := r.ws()
-	c.send("3", "4still served")
-	for m := c.text(); m != "4still served"; m = c.text() {
+	for range srv.flushers { // one of each
+		c, _ := r.ws()
+		c.send("3", "4still served")
+		for m := c.text(); m != "4still served"; m = c.text() {
+		}
 	}
 }
 

@@ -112,6 +112,35 @@ func TestAccountIsSquare(t *testing.T) {
 	eventually(t, "empty accounts", func() bool { return p.queuedBytes() == 0 && q.queuedBytes() == 0 })
 }
 
+// TestAccountOfAPartialWrite has a client take only some of what the flusher writes at once.
+func TestAccountOfAPartialWrite(t *testing.T) {
+	r := newRig(t, setup{options: func(o *Options) { o.SendBuffer = 64 << 20 }})
+	c, p := r.ws()
+	p.websocketConn()
+	p.settled()
+	long := strings.Repeat("x", 10_000)
+	const n = 3000
+	var b Batch
+	p.mu.Lock() // the flusher finds all of it
+	for i := range n {
+		if wake, err := p.enqueueLocked(NewTextFrame(strconv.Itoa(i)+long), false); err != nil {
+			t.Error(err)
+		} else if wake {
+			b.add(p.Session)
+		}
+	}
+	p.mu.Unlock()
+	b.Flush()
+	eventually(t, "the client to fall behind", p.isStalled)
+	for i := range n {
+		c.want("4" + strconv.Itoa(i) + long)
+	}
+	eventually(t, "the client to have caught up", func() bool { return !p.isStalled() })
+	if got := p.queuedBytes(); got != 0 {
+		t.Errorf("%d bytes on an empty queue's account", got)
+	}
+}
+
 func TestVolatileWhileStalled(t *testing.T) {
 	r := newRig(t, setup{})
 	c, p := r.ws()
@@ -231,7 +260,7 @@ func TestSendBufferBound(t *testing.T) {
 		for p.Send(NewTextFrame("0123456789")) == nil {
 			n++
 		}
-		if n < bound/100 || n > bound/10 {
+		if n < bound/100 || n > bound/70 { // each counts for more than its 13 bytes
 			t.Errorf("%d small frames taken", n)
 		}
 		if err := p.Send(NewTextFrame("x")); !errors.Is(err, ErrClosed) {
@@ -361,42 +390,6 @@ func TestFramesOfOneMessageStayTogether(t *testing.T) {
 		}
 	}
 	senders.Wait()
-}
-
-// TestHotSessionDoesNotStarveOthers fills one session's queue as fast as it is emptied.
-func TestHotSessionDoesNotStarveOthers(t *testing.T) {
-	r := newRig(t, setup{options: func(o *Options) { o.SendBuffer = 1 << 30 }})
-	hot, p := r.ws()
-	done := make(chan struct{})
-	var busy sync.WaitGroup
-	busy.Go(func() {
-		f := NewTextFrame("x")
-		for {
-			select {
-			case <-done:
-				return
-			default:
-				p.Send(f) //nolint:errcheck // it ends with the test
-			}
-		}
-	})
-	busy.Go(func() {
-		for {
-			if _, _, err := hot.read(); err != nil {
-				return
-			}
-		}
-	})
-	for range 2 * len(r.srv.flushers) { // one of them shares the flusher
-		c, _ := r.ws()
-		for range 20 {
-			c.send("4a")
-			c.want("4a")
-		}
-	}
-	close(done)
-	p.CloseWith(ReasonForcedClose)
-	busy.Wait()
 }
 
 func TestStatsCountTheWire(t *testing.T) {

@@ -37,6 +37,8 @@ type Options struct {
 	MaxPayload int64
 	// MaxPacketsPerPayload bounds the packets of one POST body.
 	MaxPacketsPerPayload int
+	// MaxHeaders bounds the header fields of a request.
+	MaxHeaders int
 	// SendBuffer bounds what may wait for a client, in bytes. One frame is always taken, whatever its size.
 	SendBuffer int64
 	// MaxSessions bounds the sessions held at once; 0 means no bound. A client past it gets status 503.
@@ -93,6 +95,7 @@ func DefaultOptions() Options {
 		CloseTimeout:         30 * time.Second,
 		MaxPayload:           1_000_000,
 		MaxPacketsPerPayload: 16_384,
+		MaxHeaders:           128,
 		SendBuffer:           4 << 20,
 		HTTPCompression:      &CompressionOptions{Threshold: 1024},
 		Logger:               zerolog.Nop(),
@@ -121,6 +124,7 @@ func (o *Options) validate() error {
 	positive("close timeout", int64(o.CloseTimeout))
 	positive("max payload", o.MaxPayload)
 	positive("max packets per payload", int64(o.MaxPacketsPerPayload))
+	positive("max headers", int64(o.MaxHeaders))
 	positive("send buffer", o.SendBuffer)
 	for name, c := range map[string]*CompressionOptions{"http compression": o.HTTPCompression, "per-message deflate": o.PerMessageDeflate} {
 		if c != nil && (c.Level < 0 || c.Level > 9) {

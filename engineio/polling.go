@@ -252,10 +252,7 @@ func (s *Session) postBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	defer func() {
 		s.mu.Lock()
 		s.post = nil
-		s.mu.Unlock()
-		// From here on nothing but the client's leaving may end the request: it is what cancels its context, and
-		// that of every request which comes by the same connection.
-		control.SetReadDeadline(time.Time{}) //nolint:errcheck // likewise
+		s.mu.Unlock() // net/http takes the deadline away once the body has been read, and for each request
 	}()
 	return readBody(r, s.srv.opts.MaxPayload)
 }

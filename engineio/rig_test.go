@@ -199,6 +199,34 @@ func (p *peer) ending() ending {
 // since is when the session ended, counted from start. It must have.
 func (p *peer) since(start time.Time) time.Duration { return p.endedAt.Sub(start) }
 
+// connClosed returns what waits until the server has closed the websocket that the session has now.
+func (p *peer) connClosed() (left func()) {
+	p.rig.t.Helper()
+	c := p.websocketConn()
+	return func() {
+		p.rig.t.Helper()
+		eventually(p.rig.t, "the connection to be closed", c.isGone)
+	}
+}
+
+func (p *peer) websocketConn() *wsConn {
+	p.rig.t.Helper()
+	var c *wsConn
+	eventually(p.rig.t, "the websocket", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		c = p.conn
+		return c != nil
+	})
+	return c
+}
+
+func (c *wsConn) isGone() bool {
+	c.srv.partMu.Lock()
+	defer c.srv.partMu.Unlock()
+	return c.gone
+}
+
 func (p *peer) wantEnding(want Reason) {
 	p.rig.t.Helper()
 	if e := p.ending(); e.reason != want {

@@ -166,6 +166,14 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c := srv.opts.CORS; c != nil && c.apply(w, r) {
 		return
 	}
+	fields := 0
+	for _, values := range r.Header {
+		fields += len(values)
+	}
+	if fields > srv.opts.MaxHeaders {
+		srv.refuse(w, r, CodeBadRequest, "too many header fields")
+		return
+	}
 	q := parseQuery(r.URL.RawQuery)
 	upgrade := isUpgrade(r)
 	if !srv.opts.allows(Transport(q.transport)) {

@@ -76,7 +76,6 @@ type Session struct {
 	first     [1]queued // backs queue while it is short
 	size      int64     // cost of queue and of what is being written
 	reason    Reason    // of the close that is under way
-	closeErr  error
 	closeBy   time.Time
 	closeCode uint16 // websocket close code for the writer to send, 0 for none
 	lastWord  *Frame // what a poll is told after the end

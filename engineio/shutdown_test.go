@@ -34,6 +34,17 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestDrainWhileOpening drains the server while the handler is at a session: it stays.
+func TestDrainWhileOpening(t *testing.T) {
+	r := newRig(t, setup{open: func(p *peer) { p.srv.Drain() }})
+	c, p := r.ws()
+	c.send("4a")
+	c.want("4a")
+	if p.endings.Load() != 0 {
+		t.Error("the session has ended")
+	}
+}
+
 // TestShutdown wants every session to get what is queued and be closed, and every call to wait for the end.
 func TestShutdown(t *testing.T) {
 	for name, secure := range map[string]bool{"plain": false, "TLS": true} {

@@ -53,36 +53,32 @@ func TestTLSEnds(t *testing.T) {
 
 // TestTLSNeverRead ends, in every way, the session of a client that does not read: its writer waits meanwhile.
 func TestTLSNeverRead(t *testing.T) {
-	full := func(p *peer) {
+	// full fills the connection and the queue, and returns what waits for the connection to be closed.
+	full := func(t *testing.T, p *peer) (left func()) {
 		t.Helper()
 		f := NewTextFrame(strings.Repeat("x", 64<<10))
-		for p.queuedBytes() < 2<<20 {
+		for p.queuedBytes() < 24<<20 { // more than the kernel takes at both ends together
 			if err := p.Send(f); err != nil {
 				t.Fatal(err)
 			}
 		}
-	}
-	left := func(r *rig) {
-		t.Helper()
-		eventually(t, "the writer and the reader to end", func() bool {
-			r.srv.partMu.Lock()
-			defer r.srv.partMu.Unlock()
-			return len(r.srv.parting) == 0
-		})
+		return p.connClosed()
 	}
 	t.Run("no pong", func(t *testing.T) {
 		t.Parallel()
-		r := newRig(t, setup{secure: true, options: func(o *Options) { o.PingInterval, o.PingTimeout = 100*time.Millisecond, 100*time.Millisecond }})
+		r := newRig(t, setup{secure: true, options: func(o *Options) {
+			o.SendBuffer, o.PingInterval, o.PingTimeout = 32<<20, 100*time.Millisecond, 100*time.Millisecond
+		}})
 		_, p := r.ws()
-		full(p)
+		left := full(t, p)
 		p.wantEnding(ReasonPingTimeout)
-		left(r)
+		left()
 	})
 	t.Run("buffer full", func(t *testing.T) {
 		t.Parallel()
-		r := newRig(t, setup{secure: true, options: func(o *Options) { o.SendBuffer = 3 << 20 }})
+		r := newRig(t, setup{secure: true, options: func(o *Options) { o.SendBuffer = 25 << 20 }})
 		_, p := r.ws()
-		full(p)
+		left := full(t, p)
 		f := NewTextFrame(strings.Repeat("x", 64<<10))
 		err := p.Send(f)
 		for ; err == nil; err = p.Send(f) {
@@ -91,24 +87,24 @@ func TestTLSNeverRead(t *testing.T) {
 			t.Errorf("Send: %v", err)
 		}
 		p.wantEnding(ReasonBufferFull)
-		left(r)
+		left()
 	})
 	t.Run("CloseWith", func(t *testing.T) {
 		t.Parallel()
-		r := newRig(t, setup{secure: true})
+		r := newRig(t, setup{secure: true, options: func(o *Options) { o.SendBuffer = 32 << 20 }})
 		_, p := r.ws()
-		full(p)
+		left := full(t, p)
 		p.CloseWith("reason")
 		p.wantEnding("reason")
-		left(r)
+		left()
 	})
 	t.Run("Close", func(t *testing.T) {
 		t.Parallel()
-		r := newRig(t, setup{secure: true, options: func(o *Options) { o.CloseTimeout = 10 * time.Millisecond }})
+		r := newRig(t, setup{secure: true, options: func(o *Options) { o.SendBuffer, o.CloseTimeout = 32<<20, 10*time.Millisecond }})
 		_, p := r.ws()
-		full(p)
+		left := full(t, p)
 		p.end()
 		p.wantEnding(ReasonForcedClose)
-		left(r)
+		left()
 	})
 }

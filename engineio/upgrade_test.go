@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -17,8 +18,10 @@ func TestUpgrade(t *testing.T) {
 		t.Fatalf("polled %q", got)
 	}
 	p.Send(NewTextFrame("queued")) //nolint:errcheck // the frame tells
-	w.send("5", "4hello")
-	w.want("4queued", "4hello")
+	w.send("5")
+	w.want("4queued")
+	w.send("4hello")
+	w.want("4hello")
 	if p.Transport() != TransportWebSocket || p.rig.srv.Stats().Upgrades != 1 {
 		t.Errorf("transport %s, %d upgrades", p.Transport(), p.rig.srv.Stats().Upgrades)
 	}
@@ -124,6 +127,20 @@ func TestProbeTimeout(t *testing.T) {
 	if p.endings.Load() != 0 {
 		t.Error("the session has ended")
 	}
+}
+
+// TestUpgradeOutlivesItsTimeout wants the clock that bounds an upgrade to leave the session alone that has made it.
+func TestUpgradeOutlivesItsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := newRig(t, setup{pipes: true}).poll()
+		w := c.probe()
+		c.get()
+		w.send("5", "4a")
+		w.want("4a")
+		time.Sleep(15 * time.Second)
+		w.send("4b")
+		w.want("4b")
+	})
 }
 
 func TestUpgradesNotAllowed(t *testing.T) {

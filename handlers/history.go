@@ -3,10 +3,8 @@ package handlers
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
-	"holdfast/eventlog"
 	"holdfast/socketio"
 )
 
@@ -15,13 +13,12 @@ type HistoryLimits struct {
 	Most    int           // events
 	Default int           // events, where the client names no number
 	Bytes   int           // of the events, of which there is one in any case
-	Reach   int           // how many of a room's newest events a client can go back through
 	Timeout time.Duration // of reading them
 }
 
 // DefaultHistoryLimits are those of the default application. An answer fits well into the send buffer of a session,
 // and is through before an ordinary client's ack timeout on a slow line.
-var DefaultHistoryLimits = HistoryLimits{Most: 500, Default: 50, Bytes: 512 << 10, Reach: 1000, Timeout: 10 * time.Second}
+var DefaultHistoryLimits = HistoryLimits{Most: 500, Default: 50, Bytes: 512 << 10, Timeout: 10 * time.Second}
 
 type historyQuery struct {
 	After  string `json:"after"`
@@ -31,16 +28,18 @@ type historyQuery struct {
 
 // Past is the answer to history, oldest event first.
 type Past struct {
-	Events []any `json:"events"`
-	More   bool  `json:"more"`
+	Events []any  `json:"events"`
+	More   bool   `json:"more"`
+	Next   string `json:"next,omitempty"`
 }
 
 // History is the event history(room, {after?, before?, limit?}, ack): what was sent to a room that the socket is in. The
 // ack gets {events: [{offset, at, event, args}], more}: the newest, or with an offset as before those that precede it, or
-// as after those that follow it. more says that there are others: before the first or, with after, behind the last.
+// as after those that follow it. more says that there are others, before the first or, with after, behind the last, and
+// next is the offset to ask with for them.
 //
-// There may be fewer events than limit with more all the same: an answer holds no more bytes than Bytes, and no more
-// binary values than the server puts into one packet. Who wants the others asks again from where it ends.
+// There may be fewer events than limit, or none, with more all the same: an answer holds no more bytes than Bytes, no
+// more binary values than the server puts into one packet, and is not looked for too long.
 func (l HistoryLimits) History(e *socketio.Event) error {
 	var room string
 	var q historyQuery
@@ -53,8 +52,6 @@ func (l HistoryLimits) History(e *socketio.Event) error {
 		return err
 	case q.Limit < 0 || q.Limit > l.Most:
 		return fail(CodeBadRequest, "limit is from 1 to %d", l.Most)
-	case q.After != "" && q.Before != "":
-		return fail(CodeBadRequest, "after and before exclude each other")
 	case !e.Socket.InRoom(room):
 		return fail(CodeForbidden, "only who is in a room sees what was said there")
 	case q.Limit == 0:
@@ -62,12 +59,7 @@ func (l HistoryLimits) History(e *socketio.Event) error {
 	}
 	ctx, cancel := context.WithTimeout(e.Socket.Context(), l.Timeout)
 	defer cancel()
-	var past socketio.History
-	if n := e.Socket.Namespace(); q.Before != "" {
-		past, err = l.before(ctx, n, room, q.Before, q.Limit)
-	} else {
-		past, err = n.History(ctx, socketio.HistoryQuery{Room: room, After: q.After, Limit: q.Limit})
-	}
+	past, err := e.Socket.Namespace().History(ctx, socketio.HistoryQuery{Room: room, After: q.After, Before: q.Before, Limit: q.Limit})
 	if err != nil {
 		return err
 	}
@@ -80,40 +72,6 @@ func (l HistoryLimits) History(e *socketio.Event) error {
 		}
 		page.shorten(len(page.Events) / 2)
 	}
-}
-
-// before reads the events that precede an offset, as far as Reach goes.
-func (l HistoryLimits) before(ctx context.Context, n *socketio.Namespace, room, offset string, limit int) (socketio.History, error) {
-	at, err := eventlog.ParsePosition(offset)
-	if err != nil {
-		return socketio.History{}, errOffset
-	}
-	for reach := 2 * limit; ; reach *= 4 {
-		reach = min(reach, l.Reach)
-		past, err := n.History(ctx, socketio.HistoryQuery{Room: room, Limit: reach})
-		if err != nil {
-			return socketio.History{}, err
-		}
-		if len(past.Events) > 0 && positionOf(past.Events[0]).Epoch != at.Epoch {
-			return socketio.History{}, errOffset
-		}
-		past.Events = slices.DeleteFunc(past.Events, func(p socketio.PastEvent) bool { return positionOf(p).Seq >= at.Seq })
-		if more := past.More && reach < l.Reach; len(past.Events) < limit && more {
-			continue
-		}
-		past.More = past.More && reach < l.Reach
-		if first := len(past.Events) - limit; first > 0 {
-			past.Events, past.More = past.Events[first:], true
-		}
-		return past, nil
-	}
-}
-
-var errOffset = fail("bad_offset", "the offset is not one of this log") // as after has it
-
-func positionOf(e socketio.PastEvent) eventlog.Position {
-	p, _ := eventlog.ParsePosition(e.Offset) // the log made it
-	return p
 }
 
 // newest reads up to most of a room's newest events. It stops short of that, at some tens of megabytes, where they
@@ -165,6 +123,15 @@ func (p *historyPage) shorten(to int) {
 
 func (p *historyPage) answer() Past {
 	answer := Past{Events: make([]any, 0, len(p.Events)), More: p.More}
+	switch {
+	case !p.More:
+	case len(p.Events) == 0:
+		answer.Next = p.Next
+	case p.forward:
+		answer.Next = p.Events[len(p.Events)-1].Offset
+	default:
+		answer.Next = p.Events[0].Offset
+	}
 	for _, e := range p.Events {
 		args := make([]any, len(e.Args))
 		for i, a := range e.Args {

@@ -38,14 +38,13 @@ func recoverable(t *testing.T, change func(*Options), adjust func(*RecoveryOptio
 // comeback does what the stock client does: it notes the last string of an event as its offset, holds events back until it
 // is connected, and claims its session when it connects again.
 type comeback struct {
-	t              *testing.T
-	url            string
-	c              *client
-	pid, sid       string
-	offset         string
-	recovered      bool
-	events         [][]any // without the offsets
-	connectedFirst bool
+	t         *testing.T
+	url       string
+	c         *client
+	pid, sid  string
+	offset    string
+	recovered bool
+	events    [][]any // without the offsets
 }
 
 func (b *comeback) connect() {

@@ -15,6 +15,10 @@ type Stats struct {
 	HandlerErrors uint64 // errors that handlers returned
 	Panics        uint64 // panics in functions of the application
 	ParseErrors   uint64 // connections closed for a packet that is none
+	Recovered     uint64 // sockets that went on with the session of a former one
+	NotRecovered  uint64 // claims of a session that were refused
+	HandedOver    uint64 // events that recovered sockets had missed
+	NotKept       uint64 // events that the log of a recoverable namespace did not take
 	BusErrors     uint64 // messages that the cluster bus did not take
 }
 
@@ -41,6 +45,15 @@ func (s *Server) Stats() Stats {
 		n.mu.Unlock()
 	}
 	c := &s.stats
+	var recovered, refused, missed, notKept uint64
+	for _, n := range all {
+		if f := n.outlet.flow; f != nil {
+			recovered += f.stats.recovered.Load()
+			refused += f.stats.refused.Load()
+			missed += f.stats.missed.Load()
+			notKept += f.stats.notKept.Load()
+		}
+	}
 	return Stats{
 		Sockets:       c.sockets.Load(),
 		Namespaces:    int64(len(all)),
@@ -53,6 +66,10 @@ func (s *Server) Stats() Stats {
 		HandlerErrors: c.handlerErrors.Load(),
 		Panics:        c.panics.Load(),
 		ParseErrors:   c.parseErrors.Load(),
+		Recovered:     recovered,
+		NotRecovered:  refused,
+		HandedOver:    missed,
+		NotKept:       notKept,
 		BusErrors:     c.busErrors.Load(),
 	}
 }

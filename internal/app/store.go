@@ -81,12 +81,20 @@ func (a *App) namespaces(io *socketio.Server) error {
 		if err := a.openQueues(); err != nil {
 			return err
 		}
-		deps.Queues = handlers.NewQueues(a.queues, q.Token, doneWait*q.AckTimeout)
+		longest := q.AckTimeout
+		declared, err := q.Declared()
+		if err != nil {
+			return err
+		}
+		for _, bounds := range declared {
+			longest = max(longest, bounds.AckTimeout)
+		}
+		deps.Queues = handlers.NewQueues(a.queues, q.Token, doneWait*longest)
 	}
 	return namespaces.Register(io, deps)
 }
 
-// doneWait is for how many times queues.ack_timeout a late done is listened for.
+// doneWait is for how many times the longest ack_timeout a late done is listened for.
 const doneWait = 4
 
 func (a *App) openQueues() error {

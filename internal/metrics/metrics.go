@@ -80,6 +80,10 @@ var allSeries = []series{
 	counter("holdfast_handler_panics_total", "Panics in event handlers.", func(s stats) uint64 { return s.socketio.Panics }),
 	counter("holdfast_parse_errors_total", "Connections that were closed for a malformed packet.", func(s stats) uint64 { return s.socketio.ParseErrors }),
 	counter("holdfast_bus_errors_total", "Messages that the cluster bus did not take.", func(s stats) uint64 { return s.socketio.BusErrors }),
+	counter("holdfast_sessions_recovered_total", "Sockets that went on where a former one was cut off.", func(s stats) uint64 { return s.socketio.Recovered }),
+	counter("holdfast_sessions_not_recovered_total", "Claims of a session that could not be recovered exactly.", func(s stats) uint64 { return s.socketio.NotRecovered }),
+	counter("holdfast_events_handed_over_total", "Missed events that recovered sockets were sent.", func(s stats) uint64 { return s.socketio.HandedOver }),
+	counter("holdfast_events_not_kept_total", "Events that the event log did not take, and nobody was sent.", func(s stats) uint64 { return s.socketio.NotKept }),
 }
 
 // collector implements prometheus.Collector over one reading of all statistics.
