@@ -243,6 +243,9 @@ func (q *Queues) Unsubscribe(e *socketio.Event) error {
 	if err := bindOptional(e, &o, &name); err != nil {
 		return err
 	}
+	if o.Consumer == "" && (o.Group == "" || !o.Forget) {
+		return fail(CodeBadRequest, "no consumer is named")
+	}
 	key := workKey{name, o.Consumer, o.Group}
 	q.mu.Lock()
 	sub := q.works[e.Socket][key]
@@ -257,8 +260,22 @@ func (q *Queues) Unsubscribe(e *socketio.Event) error {
 		if err := q.manager.Unsubscribe(ctx, name, o.Consumer, o.Group); err != nil {
 			return queueError(err)
 		}
+		q.forgotten(key)
 	}
 	return e.Ack(OK{OK: true})
+}
+
+// forgotten has no connection consume under a cursor that was removed: whoever subscribes again begins anew.
+func (q *Queues) forgotten(key workKey) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, works := range q.works {
+		for k := range works {
+			if k.queue == key.queue && k.group == key.group && (key.group != "" || k.consumer == key.consumer) {
+				delete(works, k) // ended with the cursor
+			}
+		}
+	}
 }
 
 // Stats is the event stats: of a queue, or without one the names of all.

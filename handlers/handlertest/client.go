@@ -75,6 +75,19 @@ func (c *Client) Next(event string) []any {
 	return p.data.([]any)[1:]
 }
 
+// NextAsk is Next for an event that wants an acknowledgement; answer sends it. Without an ack id it fails the test.
+func (c *Client) NextAsk(event string) (args []any, answer func(args ...any)) {
+	c.t.Helper()
+	p := c.take("the event "+event, func(p packet) bool { return p.kind == '2' && p.data.([]any)[0] == event })
+	if p.ackID == "" {
+		c.t.Fatalf("%s wants no acknowledgement", event)
+	}
+	return p.data.([]any)[1:], func(args ...any) {
+		c.t.Helper()
+		c.send('3', p.ackID, append([]any{}, args...))
+	}
+}
+
 // Pending is the names of the events that have arrived and that Next has not returned, in order. Everything
 // that the server sent before it handled this client's last Ask is among them.
 func (c *Client) Pending() []string {
