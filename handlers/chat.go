@@ -109,7 +109,6 @@ func (c *Chat) Admit(s *socketio.Socket) error {
 
 type welcome struct {
 	Name   string     `json:"name"`
-	Room   string     `json:"room"` // to ask for the history of
 	People []Person   `json:"people"`
 	Limits ChatLimits `json:"limits"`
 }
@@ -132,7 +131,7 @@ func (c *Chat) Enter(s *socketio.Socket) error {
 		return err
 	}
 	c.people.People(func(list []Person) {
-		err = s.Emit("welcome", welcome{Name: g.Name, Room: c.room, People: list, Limits: c.Limits})
+		err = s.Emit("welcome", welcome{Name: g.Name, People: list, Limits: c.Limits})
 	})
 	return err
 }

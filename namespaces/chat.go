@@ -11,6 +11,7 @@ import (
 //	const socket = io("/chat", { auth: { name: "Ada", key: aRandomString }, retries: 10, ackTimeout: 8000 });
 //	socket.on("message", ({ from, text }) => ...);
 //	const receipt = await socket.emitWithAck("message", { text: "Hello", cid: crypto.randomUUID() });
+//	const { events } = await socket.emitWithAck("history", "lobby", { limit: 50 });
 //
 // A namespace comes about in three steps: who may connect, what happens when they do, and what they may
 // send.

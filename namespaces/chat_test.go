@@ -84,7 +84,6 @@ func TestChatTellsWhoIsHere(t *testing.T) {
 	hello := object(t, ada.Next("welcome"))
 	same(t, hello, map[string]any{
 		"name":   "Ada",
-		"room":   "lobby",
 		"people": []any{map[string]any{"name": "Ada", "here": true}},
 		"limits": map[string]any{"text": 2000.0, "image": 700000.0},
 	})

@@ -1,11 +1,11 @@
 // The chat over one connection: what /chat says, and what is said to it.
 
-import { $, formatSpan, h, setText } from "./dom.js";
+import { $, formatSpan, h, plural, setText } from "./dom.js";
+import { History } from "./history.js";
 import { isShown, prepareImage } from "./images.js";
 
 const TYPING_LASTS = 4000;
 const TYPING_EVERY = 2000;
-const MOST_KNOWN = 1000;
 
 const newId = () => crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 
@@ -15,8 +15,10 @@ export class Chat extends EventTarget {
   #name;
   #people = new Map();
   #typing = new Map();
-  #known = new Set();
-  #waiting = new Map();
+  #waiting = new Map(); // by the id that it was given here
+  #history;
+  #filled = false;
+  #ended = false;
   #limits = { text: 2000, image: 700_000 };
   #typedAt = 0;
   #kept = 0;
@@ -27,19 +29,22 @@ export class Chat extends EventTarget {
     this.#messages = messages;
     this.#name = name;
     const { socket } = connection;
+    this.#history = new History(socket);
     socket.on("welcome", (hello) => this.#welcome(hello));
     socket.on("joined", ({ name }) => this.#person(name, true, `${name} joined`));
     socket.on("back", ({ name }) => this.#person(name, true, `${name} is back`));
     socket.on("away", ({ name }) => this.#person(name, false, `${name} lost the connection`));
     socket.on("left", ({ name }) => this.#gone(name));
     socket.on("typing", ({ name, on }) => this.#types(name, on));
-    socket.on("message", (message) => this.#received(message));
-    socket.on("image", (message) => this.#received(message));
+    socket.on("message", (message, offset) => this.#received(message, offset));
+    socket.on("image", (message, offset) => this.#received(message, offset));
     connection.addEventListener("change", (event) => this.#lineChanged(event.detail));
   }
 
   /** Forgets the screen's part of this chat. What was not sent yet is marked so. */
   end() {
+    this.#ended = true;
+    this.#messages.earlier(null, false);
     for (const item of [...this.#waiting.values()]) this.#refuse(item, "you left before it was sent");
     for (const timer of this.#typing.values()) clearTimeout(timer);
     this.#people.clear();
@@ -73,7 +78,6 @@ export class Chat extends EventTarget {
   // how the server, and every other window, knows a repetition.
   #send(content, event, body, resend = () => this.sendText(content.text)) {
     const cid = newId();
-    this.#know(cid);
     const handle = this.#messages.add({ ...content, from: this.#name, at: Date.now(), mine: true, state: "pending" });
     const item = { cid, handle, resend, sentAt: performance.now() };
     this.#waiting.set(cid, item);
@@ -84,7 +88,7 @@ export class Chat extends EventTarget {
       if (err) return this.#refuse(item, "the server never confirmed it");
       if (answer?.error) return this.#refuse(item, answer.error.message);
       this.#waiting.delete(cid);
-      this.#messages.settle(handle, { at: answer.at, rtt: performance.now() - item.sentAt, again: answer.duplicate });
+      this.#messages.settle(handle, { id: answer.id, at: answer.at, rtt: performance.now() - item.sentAt, again: answer.duplicate });
     });
   }
 
@@ -93,27 +97,71 @@ export class Chat extends EventTarget {
     this.#messages.fail(item.handle, reason, item.resend);
   }
 
-  #received(message) {
-    if (this.#known.has(message.cid)) return;
-    this.#know(message.cid);
+  #received(message, offset) {
+    if (this.#messages.entry(message.id)) return;
     this.#types(message.from, false);
-    const kept = !this.#connection.live;
+    const kept = this.#connection.live ? null : "kept for you";
+    const shown = this.#shown(message, { offset, kept });
+    if (!shown) return;
     if (kept) this.#kept += 1;
-    const shown = { from: message.from, at: message.at, mine: message.from === this.#name, kept };
-    if (message.data === undefined) shown.text = String(message.text);
-    else if (isShown(message.type)) shown.image = { blob: new Blob([message.data], { type: message.type }), name: String(message.name || "image") };
-    else return;
     this.#messages.add(shown);
     this.dispatchEvent(new CustomEvent("heard", { detail: shown }));
   }
 
-  #know(cid) {
-    this.#known.add(cid);
-    if (this.#known.size > MOST_KNOWN) this.#known.delete(this.#known.values().next().value);
+  #shown(message, more) {
+    const shown = { id: message.id, from: message.from, at: message.at, mine: message.from === this.#name, ...more };
+    if (message.data === undefined) return { ...shown, text: String(message.text) };
+    if (!isShown(message.type)) return null;
+    return { ...shown, image: { blob: new Blob([message.data], { type: message.type }), name: String(message.name || "image") } };
+  }
+
+  // What was said before, and what was missed and not handed over
+
+  async #fill() {
+    this.#filled = true;
+    const marker = this.#messages.marker();
+    const page = await this.#history.page().catch(() => null);
+    if (this.#ended) return;
+    const count = page ? await this.#merge(page.events, marker) : 0;
+    this.#messages.mark(marker, count > 0 ? "You joined" : null, "joined");
+    if (page) this.#messages.earlier(() => this.#earlier(), page.more);
+  }
+
+  async #earlier() {
+    const page = await this.#history.page(this.#messages.oldest()).catch(() => null);
+    if (this.#ended || !page) return;
+    await this.#merge(page.events, this.#messages.top());
+    this.#messages.earlier(() => this.#earlier(), page.more);
+  }
+
+  async #catchUp(away) {
+    const marker = this.#messages.marker();
+    const missed = this.#connection.offset ? await this.#history.since(this.#connection.offset).catch(() => null) : null;
+    const page = missed?.complete ? missed : await this.#history.page().catch(() => null);
+    if (this.#ended) return;
+    const count = page ? await this.#merge(page.events, marker, "from the history") : 0;
+    const said = `Back after ${away} as a new session.`;
+    if (missed?.complete) {
+      this.#messages.mark(marker, `${said} ${count === 0 ? "Nothing was missed" : `${plural(count, "message")} came from the history`}`, "good");
+    } else {
+      this.#messages.mark(marker, `${said} Not all that was said meanwhile is here`, "bad");
+    }
+  }
+
+  // Puts a part of the history, oldest first, where it belongs: before `end`, and around
+  // what is there already. Resolves to how many were not.
+  async #merge(events, end, kept = null) {
+    const own = new Map([...this.#waiting.values()].map((item) => [item.cid, item.handle.entry]));
+    const shown = events
+      .map(({ offset, args: [message] }) => this.#shown(message, { offset, kept, cid: message.cid }))
+      .filter((message) => message !== null);
+    return this.#messages.merge(shown, end, (message) => (message.mine ? own.get(message.cid) : undefined));
   }
 
   // Who is here
 
+  // Comes with each connection, a recovered one too: who is here is not handed over, but
+  // said anew.
   #welcome({ name, people, limits }) {
     this.#name = name;
     Object.assign(this.#limits, limits);
@@ -178,13 +226,11 @@ export class Chat extends EventTarget {
 
   #lineChanged({ state, was }) {
     for (const item of this.#waiting.values()) this.#messages.pending(item.handle, state === "online");
-    if (state === "online" && this.#connection.returning) {
+    if (state === "online") {
       const away = formatSpan(this.#connection.awayFor);
-      if (this.#connection.recovered) {
-        this.#messages.event(`Back after ${away}. ${this.#kept === 0 ? "Nothing was missed" : `${this.#kept === 1 ? "One message was" : `${this.#kept} messages were`} kept for you`}`, { tone: "good" });
-      } else {
-        this.#messages.event(`Back after ${away} as a new session. What was said meanwhile is not here`, { tone: "bad" });
-      }
+      if (!this.#filled) this.#fill();
+      else if (!this.#connection.recovered) this.#catchUp(away);
+      else this.#messages.event(`Back after ${away}. ${this.#kept === 0 ? "Nothing was missed" : `${this.#kept === 1 ? "One message was" : `${this.#kept} messages were`} kept for you`}`, { tone: "good" });
     } else if (was === "online" && (state === "cut" || state === "offline")) {
       this.#messages.event(state === "cut" ? "The line was cut" : "You went offline", { tone: "break" });
     }

@@ -42,6 +42,8 @@ export class Connection extends EventTarget {
   refusal = null;
   /** False from a disconnection until "connect": what arrives then was kept for us. */
   live = false;
+  /** The place in the server's log of the newest event that arrived; the server puts it behind the arguments. */
+  offset = null;
 
   #manager;
   #probe = null;
@@ -71,6 +73,9 @@ export class Connection extends EventTarget {
     this.socket.on("connect", () => this.#connected());
     this.socket.on("disconnect", (reason) => this.#disconnected(reason));
     this.socket.on("connect_error", (err) => this.#refused(err));
+    this.socket.onAny((_, ...args) => {
+      if (typeof args.at(-1) === "string") this.offset = args.at(-1);
+    });
     this.socket.on("replaced", () => {
       this.replaced = true;
     });
@@ -120,6 +125,7 @@ export class Connection extends EventTarget {
     this.#set("closed");
     this.socket.disconnect();
     this.socket.off();
+    this.socket.offAny();
     this.#manager.off();
     clearInterval(this.#probe);
   }

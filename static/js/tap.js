@@ -45,7 +45,7 @@ const sizeOf = (data) => data?.byteLength ?? data?.size ?? 0;
 /**
  * A Tap emits "row" for each packet, "answer" when a row's ack came (or can't come any
  * more) and "note" for what happened to the connection itself. A row:
- *   {dir: "in"|"out", kind, name, nsp, id, args, bytes, at, time, sizes, beat, replayed,
+ *   {dir: "in"|"out", kind, name, nsp, id, args, offset, bytes, at, time, sizes, beat, replayed,
  *    ack: null|"waiting"|"done"|"lost", rtt, answer}
  */
 export class Tap extends EventTarget {
@@ -54,6 +54,7 @@ export class Tap extends EventTarget {
   #waiting = { in: new Map(), out: new Map() };
   #partial = { in: null, out: null };
   #connected = new Set();
+  #recoverable = new Set(); // namespaces that number their events
 
   attach(engine) {
     this.#engine = engine;
@@ -98,12 +99,17 @@ export class Tap extends EventTarget {
       row.name = String(packet.data?.[0]);
       row.args = packet.data?.slice(1) ?? [];
       row.replayed = dir === "in" && !this.#connected.has(packet.nsp);
+      if (dir === "in" && packet.id === null && this.#recoverable.has(packet.nsp) && typeof row.args.at(-1) === "string") row.offset = row.args.pop();
       row.beat = row.name === "echo";
       if (packet.id !== null) row.ack = "waiting";
     } else {
       row.name = packet.kind;
       row.args = packet.data;
-      if (dir === "in" && packet.kind === "connect") this.#connected.add(packet.nsp);
+      if (dir === "in" && packet.kind === "connect") {
+        this.#connected.add(packet.nsp);
+        if (packet.data?.pid) this.#recoverable.add(packet.nsp);
+        else this.#recoverable.delete(packet.nsp);
+      }
       if (packet.kind === "disconnect") this.#connected.delete(packet.nsp);
     }
     if (packet.attachments > 0) {
@@ -149,7 +155,7 @@ export class Tap extends EventTarget {
 
   #row(dir, fields) {
     return {
-      dir, name: "", nsp: "", id: null, args: null, sizes: [], beat: false, replayed: false,
+      dir, name: "", nsp: "", id: null, args: null, offset: null, sizes: [], beat: false, replayed: false,
       ack: null, rtt: null, answer: null, at: performance.now(), time: new Date(), ...fields,
     };
   }

@@ -134,6 +134,7 @@ export class WirePane {
     put("At", clock.format(row.time));
     if (row.nsp) put("Namespace", row.nsp);
     if (row.args !== null) put(row.kind === "event" ? "Arguments" : "Content", JSON.stringify(row.args, null, 2).slice(0, MOST_DETAIL));
+    if (row.offset !== null) put("Place in the server's log", row.offset);
     if (row.sizes.length > 0) put("Binary attachments", row.sizes.map(formatBytes).join(", "));
     if (row.ack === "done") put(`Acknowledged after ${formatMillis(row.rtt)}`, JSON.stringify(row.answer, null, 2).slice(0, MOST_DETAIL));
     if (row.ack === "lost") put("Acknowledgement", "The connection closed before it came.");

@@ -6,6 +6,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, afterEach, before } from "node:test";
 import { chromium } from "playwright-core";
+import { deferred } from "../../js/lib/waiting.mjs";
 
 const results = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../results/browser");
 
@@ -56,7 +57,27 @@ export class Window {
     await this.$("#name").press("Enter");
     await this.state("online");
     await this.$("#text").waitFor();
+    await this.settled();
     return this;
+  }
+
+  /** Waits until what there is to be read from the history has been read. */
+  async settled() {
+    await this.$('#messages[aria-busy="false"]').waitFor();
+  }
+
+  /** Keeps the window from coming back to the server: a request waits until the returned function is called. */
+  async hold() {
+    const { promise, resolve } = deferred();
+    const pattern = /\/socket\.io\/\?/;
+    await this.page.route(pattern, async (route) => {
+      await promise;
+      await route.continue();
+    });
+    return async () => {
+      resolve();
+      await this.page.unroute(pattern);
+    };
   }
 
   async say(text) {
@@ -91,8 +112,13 @@ export class Window {
     await this.page.waitForFunction(fn, arg);
   }
 
-  /** The texts of all messages, from the top. */
-  texts() {
+  /** The texts of all messages since this window joined, from the top. */
+  async texts() {
+    return this.$((await this.$(".event-joined").count()) > 0 ? ".event-joined ~ .msg p.msg-text" : ".msg p.msg-text").allTextContents();
+  }
+
+  /** The texts of all messages, those from before it joined too. */
+  allTexts() {
     return this.$(".msg p.msg-text").allTextContents();
   }
 
