@@ -1,21 +1,19 @@
 // A server that is killed by SIGKILL and started again: nobody misses anything that it had, and what a publisher was
 // told to be kept is there.
 
-import { afterEach, test } from "node:test";
+import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { eventually } from "../js/lib/waiting.mjs";
 import { App } from "./lib/app.mjs";
 import { judge, settle } from "./lib/ledger.mjs";
-import { dismiss, Publisher, Subscriber } from "./lib/people.mjs";
+import { end, Publisher, Subscriber } from "./lib/people.mjs";
 import { randomness, sizes } from "./lib/sizes.mjs";
 import { readLog, Stage } from "./lib/stage.mjs";
-
-afterEach(dismiss);
 
 test("a server that is killed at random moments, under clients whose links are cut", async (t) => {
   const random = randomness(t);
   const app = await new App().start();
-  t.after(() => app.stop());
+  t.after(() => end(app));
   const stage = await Stage.set(app, { random, clients: sizes.clients });
   stage.publish(sizes.rate);
   stage.cutLinks();
@@ -32,7 +30,7 @@ test("a server that is killed at random moments, under clients whose links are c
 test("of all that was acknowledged before a kill, nothing is missing after it", async (t) => {
   const random = randomness(t);
   const app = await new App().start();
-  t.after(() => app.stop());
+  t.after(() => end(app));
   const rooms = ["a", "b", "c", "d"];
   const reader = await Subscriber.arrive(app, { name: "reader" });
   await reader.subscribe(...rooms);

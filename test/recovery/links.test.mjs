@@ -1,18 +1,16 @@
 // Clients whose links are cut all the time, while events go on: each has every event of its rooms, in order, each once.
 
-import { afterEach, test } from "node:test";
+import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { App } from "./lib/app.mjs";
-import { dismiss } from "./lib/people.mjs";
+import { end } from "./lib/people.mjs";
 import { randomness, sizes } from "./lib/sizes.mjs";
 import { Stage } from "./lib/stage.mjs";
-
-afterEach(dismiss);
 
 test("links that are cut for half a second to three, every five seconds", async (t) => {
   const random = randomness(t);
   const app = await new App().start();
-  t.after(() => app.stop());
+  t.after(() => end(app));
   const stage = await Stage.set(app, { random, clients: sizes.clients });
   stage.publish(sizes.rate);
   stage.cutLinks();

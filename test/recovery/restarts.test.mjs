@@ -1,19 +1,17 @@
 // A server that is stopped in order and started again, as for an update: clients come back by themselves, recovered, with
 // nothing missed.
 
-import { afterEach, test } from "node:test";
+import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { App } from "./lib/app.mjs";
-import { dismiss } from "./lib/people.mjs";
+import { end } from "./lib/people.mjs";
 import { randomness, sizes } from "./lib/sizes.mjs";
 import { Stage } from "./lib/stage.mjs";
-
-afterEach(dismiss);
 
 test("a server that is stopped by SIGTERM and started again, with publishers at work", async (t) => {
   const random = randomness(t);
   const app = await new App().start();
-  t.after(() => app.stop());
+  t.after(() => end(app));
   const stage = await Stage.set(app, { random, clients: Math.ceil(sizes.clients / 2) });
   stage.publish(5 * sizes.rate);
   for (let i = 0; i < sizes.restarts; i++) {

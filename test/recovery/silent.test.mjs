@@ -2,20 +2,18 @@
 // back on a new path long before the server could notice that the old one is dead.
 
 import assert from "node:assert/strict";
-import { afterEach, test } from "node:test";
+import { test } from "node:test";
 import { eventually, next } from "../js/lib/waiting.mjs";
 import { App } from "./lib/app.mjs";
 import { judge, settle } from "./lib/ledger.mjs";
-import { dismiss, Publisher, Subscriber } from "./lib/people.mjs";
+import { end, Publisher, Subscriber } from "./lib/people.mjs";
 import { sizes } from "./lib/sizes.mjs";
 import { readLog } from "./lib/stage.mjs";
-
-afterEach(dismiss);
 
 for (const via of ["websocket", "polling"]) {
   test(`${via}: silent clients take up their sessions on a new path, and the old connections go`, async (t) => {
     const app = await new App({ ping_interval: "300s" }).start(); // no heartbeat clears the old ones away
-    t.after(() => app.stop());
+    t.after(() => end(app));
     const publisher = await Publisher.arrive(app, { name: "publisher" });
     const reader = await Subscriber.arrive(app, { name: "reader" });
     await reader.subscribe("room");
@@ -55,7 +53,7 @@ for (const via of ["websocket", "polling"]) {
 
 test("a session that two connections claim at once goes to one of them", async (t) => {
   const app = await new App().start();
-  t.after(() => app.stop());
+  t.after(() => end(app));
   const publisher = await Publisher.arrive(app, { name: "publisher" });
   const owner = await Subscriber.arrive(app, { name: "owner" });
   await owner.subscribe("room");

@@ -12,9 +12,16 @@ const transports = { polling: ["polling"], websocket: ["websocket"], upgrade: ["
 
 const everyone = new Set();
 
-/** Ends every client and link that is left. */
-export async function dismiss() {
-  await Promise.all([...everyone].map((person) => person.leave()));
+/**
+ * Ends a server, then every client and link. In this order the clients hang up when they are told to; a polling client that
+ * is gone before would be waited for.
+ */
+export async function end(server) {
+  try {
+    await server.stop();
+  } finally {
+    await Promise.all([...everyone].map((person) => person.leave()));
+  }
 }
 
 /** A stock client that reconnects by itself, behind a link of its own. */

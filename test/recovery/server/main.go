@@ -60,6 +60,7 @@ func run(o options, log zerolog.Logger) error {
 	defer store.Close() // after an orderly end nothing is left to be written
 	settings := socketio.DefaultOptions()
 	settings.Logger = log
+	settings.Engine.CloseTimeout = time.Second // for clients whose links are down
 	io, err := socketio.NewServer(settings)
 	if err != nil {
 		return err
@@ -96,7 +97,9 @@ func run(o options, log zerolog.Logger) error {
 	}
 	ctx, end := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer end()
-	return errors.Join(io.Shutdown(ctx), server.Shutdown(ctx))
+	err = io.Shutdown(ctx)
+	server.Close() // what is left are connections of clients that try to come back
+	return err
 }
 
 // register sets the application up:
