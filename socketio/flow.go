@@ -207,7 +207,7 @@ func (f *flow) deliver(t *target, e *edition, seq uint64, err error, b *engineio
 	list := n.recipients(t)
 	for i := range list {
 		s := list[i].socket
-		if s == t.sender {
+		if s == t.sender || s.unannounced {
 			continue
 		}
 		if b.Send(list[i].session, e.of(s)) == nil && listeners {

@@ -89,7 +89,7 @@ func (b *comeback) connect() {
 
 func (b *comeback) take(text string) {
 	b.t.Helper()
-	if text[0] != '2' {
+	if text == "" || text[0] != '2' {
 		return
 	}
 	var args []any

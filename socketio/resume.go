@@ -252,10 +252,10 @@ func (m *missed) cut(seq uint64) {
 	m.frames, m.seqs = m.frames[:n], m.seqs[:n]
 }
 
-// readmit makes the socket a member of the namespace again, with the rooms and the id it had, and sends it what it
-// missed, then CONNECT: the client holds events back until then. All of it is one step under the lock, at the
-// position up to which everyone has been sent events, so that nothing falls between replay and live events, or
-// is in both.
+// readmit makes the socket a member of the namespace again, with the rooms and the id it had, and sends it CONNECT
+// and what it missed: in this order, since a stock client holds back what comes before CONNECT, keeps it when the
+// connection breaks, and would have it twice (docs/decisions). All of it is one step under the lock, at the position
+// up to which everyone has been sent events, so that nothing falls between replay and live events, or is in both.
 func (f *flow) readmit(ctx context.Context, s *Socket, pid string, m *missed) error {
 	n, r := f.n, m.session
 	n.mu.Lock()
@@ -282,10 +282,10 @@ func (f *flow) readmit(ctx context.Context, s *Socket, pid string, m *missed) er
 	n.server.stats.connects.Add(1)
 	delete(f.departed, pid)
 	f.live[pid] = s
+	_ = s.conn.session.Send(connectFrame(s)) // a session that is closing will close the socket too
 	for _, frame := range m.frames {
-		_ = s.conn.session.Send(frame) // a session that is closing will close the socket too
+		_ = s.conn.session.Send(frame) // likewise
 	}
-	_ = s.conn.session.Send(connectFrame(s))
 	f.stats.missed.Add(uint64(len(m.frames)))
 
 	n.register(s)
@@ -317,7 +317,11 @@ func (f *flow) readmit(ctx context.Context, s *Socket, pid string, m *missed) er
 func (f *flow) admit(s *Socket, c claim) {
 	session := s.conn.session
 	if c.off || f.log.Err() != nil {
-		f.inTurn(func(b *engineio.Batch) { _ = b.Send(session, connectFrame(s)) })
+		s.unannounced = true
+		f.inTurn(func(b *engineio.Batch) {
+			s.unannounced = false
+			_ = b.Send(session, connectFrame(s))
+		})
 		return
 	}
 	s.kept = &kept{pid: f.n.server.ids.next(), begin: f.delivered}
@@ -327,9 +331,16 @@ func (f *flow) admit(s *Socket, c claim) {
 	}
 	pid := s.kept.pid
 	f.live[pid] = s
+	s.unannounced = true
 	f.save(s, func(err error, b *engineio.Batch) {
 		if s.index < 0 {
 			return // it is gone
+		}
+		// What was committed meanwhile was emitted before the client was connected: it is not for it.
+		s.unannounced = false
+		s.kept.begin = f.delivered
+		for i := range s.rooms {
+			s.rooms[i].since = f.delivered
 		}
 		if err != nil {
 			delete(f.live, pid)

@@ -45,10 +45,11 @@ type Socket struct {
 	more    *socketMore
 
 	// The namespace's lock guards these.
-	index int32  // in Namespace.all, -1 outside
-	mark  uint64 // see Namespace.recipients
-	rooms []membership
-	kept  *kept // in a recoverable namespace, for a client that can be recovered
+	index       int32  // in Namespace.all, -1 outside
+	mark        uint64 // see Namespace.recipients
+	rooms       []membership
+	unannounced bool  // in a recoverable namespace: its CONNECT waits for a commit, and nothing goes before that
+	kept        *kept // in a recoverable namespace, for a client that can be recovered
 }
 
 // socketMore is what only some sockets need. The socket's lock guards it.
