@@ -9,7 +9,8 @@ type Work interface{ Run() }
 // that arrived together have been handed over. It is cheaper than a goroutine of its own for that.
 type Batcher interface {
 	// EndBatch is called behind the Message calls of a batch, as one of them. What it returns, if anything, is run
-	// once the session is being read again, by a goroutine that holds nothing up.
+	// once the session is being read again, by a goroutine that holds nothing up. What a later batch returned may
+	// run at the same time.
 	EndBatch() Work
 }
 
@@ -80,9 +81,25 @@ func (cr *crew) disband() {
 }
 
 // endBatch asks the receiver for what it has put off. The caller holds s.in.
-func (s *Session) endBatch() Work {
+func (s *Session) endBatch() (work Work) {
 	if b, ok := s.recv.(Batcher); ok {
+		defer s.survive("EndBatch", nil)
 		return b.EndBatch()
 	}
 	return nil
 }
+
+// work runs what a receiver has put off.
+func (s *Session) work(w Work) {
+	defer s.survive("Run", nil)
+	w.Run()
+}
+
+// putOff is a receiver's work for the crew.
+type putOff struct {
+	s    *Session
+	work Work
+}
+
+// Run implements Work.
+func (p putOff) Run() { p.s.work(p.work) }

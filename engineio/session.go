@@ -338,8 +338,13 @@ func (s *Session) survive(call string, err *error) {
 func (s *Session) turn(f func() error) error {
 	var work Work
 	defer func() {
-		if work != nil {
-			s.srv.engage(work)
+		switch {
+		case work == nil:
+		case s.srv.beginTask():
+			s.srv.engage(putOff{s, work})
+			s.srv.tasks.Done()
+		default:
+			s.work(work) // the server has been shut down meanwhile: there is nobody else to do it
 		}
 	}()
 	s.beginTurn()

@@ -106,12 +106,12 @@ func (c *wsConn) Run() {
 	if err == nil {
 		go c.wait()
 		if work != nil {
-			work.Run()
+			c.s.work(work)
 		}
 		return
 	}
 	if work != nil {
-		c.srv.engage(work)
+		c.srv.engage(putOff{c.s, work})
 	}
 	defer c.srv.tasks.Done()
 	defer c.leave()
