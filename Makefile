@@ -19,7 +19,7 @@ GOVULNCHECK   := $(TOOLS)/govulncheck-$(call tool_version,golang.org/x/vuln)
 GO_FILES       = $(wildcard $(shell git ls-files --cached --others --exclude-standard -- '*.go'))
 
 .DEFAULT_GOAL := build
-.PHONY: build run test lint fmt bench fuzz vuln go-test js-test recovery-test browser-test test-deps clean FORCE
+.PHONY: build run test lint fmt bench fuzz vuln go-test js-test recovery-test queue-test browser-test test-deps clean FORCE
 
 ## build: the server, at bin/holdfast
 build: $(BIN)
@@ -54,6 +54,7 @@ test: test-deps
 	$(MAKE) --no-print-directory go-test
 	$(MAKE) --no-print-directory js-test
 	$(MAKE) --no-print-directory recovery-test
+	$(MAKE) --no-print-directory queue-test
 	$(MAKE) --no-print-directory browser-test
 
 test-deps: node_modules/.package-lock.json
@@ -70,6 +71,9 @@ js-test: $(TESTSERVER) node_modules/.package-lock.json
 # FULL=1 for the sizes of the bars.
 recovery-test: $(RACE_BIN) node_modules/.package-lock.json
 	$(WITH_SERVERS) scripts/node-test test/recovery
+
+queue-test: $(RACE_BIN) node_modules/.package-lock.json
+	$(WITH_SERVERS) scripts/node-test test/queue
 
 browser-test: $(RACE_BIN) node_modules/.package-lock.json
 	$(WITH_SERVERS) scripts/node-test test/browser
