@@ -246,14 +246,20 @@ export class Messages {
     this.#head.hidden = this.#readEarlier === null;
   }
 
-  // Measured once a frame, not once a message: in a burst that is what costs.
+  // Measured once a frame, not once a message: in a burst that is what costs. What comes into
+  // sight may turn out higher than it was guessed to be, so the next frame looks again.
   #follow() {
     if (!this.#following || this.#scheduled) return;
     this.#scheduled = true;
-    requestAnimationFrame(() => {
-      this.#scheduled = false;
-      this.#list.scrollTop = this.#list.scrollHeight;
-    });
+    let height = -1;
+    const settle = () => {
+      const now = this.#list.scrollHeight;
+      this.#list.scrollTop = now;
+      if (now === height) this.#scheduled = false;
+      else requestAnimationFrame(settle);
+      height = now;
+    };
+    requestAnimationFrame(settle);
   }
 
   #drop(entry) {

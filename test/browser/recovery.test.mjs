@@ -197,8 +197,7 @@ describe("history", () => {
     assert.deepEqual(await grace.allTexts(), all.slice(-50));
     await grace.sees("You joined");
     assert.match(await grace.message("old 129").locator("time").textContent(), /\d:\d\d/);
-    const atBottom = () => grace.$("#messages").evaluate((list) => list.scrollHeight - list.scrollTop - list.clientHeight < 2);
-    assert.ok(await atBottom(), "the newest is in sight");
+    await grace.inSight("You joined");
     await grace.shot("history");
 
     // Older ones come above, and what is being looked at stays where it is.
@@ -207,7 +206,7 @@ describe("history", () => {
     const was = await place();
     await grace.$("#earlier").click();
     await grace.reads("old 30");
-    await grace.page.waitForFunction(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(() => done(true)))))));
+    await grace.frames(4);
     assert.ok(Math.abs((await place()) - was) <= 8, `it moved from ${was} to ${await place()}`);
     await grace.shot("history-earlier");
     await grace.$("#earlier").click();
@@ -244,7 +243,7 @@ describe("history", () => {
       await grace.$(".msg img").evaluateAll((all) => all.map((img) => img.naturalWidth)),
       files.map((_, i) => 24 + i),
     );
-    await grace.$("#messages").evaluate((list) => list.scrollTo(0, list.scrollHeight));
+    await grace.inSight("You joined");
     await grace.shot("history-images");
   });
 });

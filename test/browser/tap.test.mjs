@@ -27,7 +27,7 @@ describe("tap", () => {
           listeners[dir === "in" ? "packet" : "packetCreate"]({ type, data: size ? new ArrayBuffer(Number(size[1])) : data });
         }
         if (end) listeners.close();
-        return { rows: rows.map(({ kind, name, args, bytes, ack, replayed, sizes, answer }) => ({ kind, name, args, bytes, ack, replayed, sizes, answer })), bytes: tap.bytes };
+        return { rows: rows.map(({ kind, name, args, offset, bytes, ack, replayed, sizes, answer }) => ({ kind, name, args, offset, bytes, ack, replayed, sizes, answer })), bytes: tap.bytes };
       },
       [packets, close],
     );
@@ -68,6 +68,22 @@ describe("tap", () => {
       ["in", "message", '2/chat,["message",{},"o3"]'],
     ]);
     assert.deepEqual(rows.map((row) => [row.kind, row.replayed]), [["connect", false], ["event", true], ["connect", false], ["event", false]]);
+  });
+
+  test("tells the offset from the arguments, where the namespace has any", async () => {
+    const { rows } = await feed([
+      ["in", "message", '0/chat,{"sid":"s","pid":"p"}'],
+      ["in", "message", '2/chat,["message",{},"o1"]'],
+      ["in", "message", '2/chat,5["asked",{},"text"]'],
+      ["out", "message", '2/chat,["said","text"]'],
+      ["in", "message", '2["other","text"]'],
+      ["in", "message", '0/chat,{"sid":"s"}'],
+      ["in", "message", '2/chat,["message","text"]'],
+    ]);
+    assert.deepEqual(
+      rows.filter((row) => row.kind === "event").map((row) => [row.args, row.offset]),
+      [[[{}], "o1"], [[{}, "text"], null], [["text"], null], [["text"], null], [["text"], null]],
+    );
   });
 
   test("says which acks a closed connection took along, and survives nonsense", async () => {

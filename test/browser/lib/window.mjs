@@ -112,6 +112,24 @@ export class Window {
     await this.page.waitForFunction(fn, arg);
   }
 
+  /** Waits until a text is within what can be seen of the list of messages. */
+  async inSight(text) {
+    await this.until((t) => {
+      const { top, bottom } = document.getElementById("messages").getBoundingClientRect();
+      return [...document.querySelectorAll("#messages > li")].some((li) => {
+        const box = li.getBoundingClientRect();
+        return li.textContent.includes(t) && box.top >= top && box.bottom <= bottom;
+      });
+    }, text);
+  }
+
+  /** Waits until the page was painted so often. */
+  async frames(count) {
+    await this.page.evaluate(async (n) => {
+      for (; n > 0; n -= 1) await new Promise((done) => requestAnimationFrame(done));
+    }, count);
+  }
+
   /** The texts of all messages since this window joined, from the top. */
   async texts() {
     return this.$((await this.$(".event-joined").count()) > 0 ? ".event-joined ~ .msg p.msg-text" : ".msg p.msg-text").allTextContents();
