@@ -50,6 +50,7 @@ func Run(t *testing.T, b Backend) {
 		{"TrimByItself", testTrimByItself},
 		{"IndexMeetsTrimmed", testIndexMeetsTrimmed},
 		{"TrimEverything", testTrimEverything},
+		{"TrimLeavesOthers", testTrimLeavesOthers},
 		{"Concurrent", testConcurrent},
 		{"State", testState},
 		{"StateScan", testStateScan},

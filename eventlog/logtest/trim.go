@@ -133,6 +133,37 @@ func testTrimEverything(t *testing.T, b Backend) {
 	wantSeqs(t, "the next", readAll(t, l, eventlog.Query{After: 300, Rooms: []string{"r3"}}), 301)
 }
 
+// testTrimLeavesOthers trims one of three logs that grow side by side.
+func testTrimLeavesOthers(t *testing.T, b Backend) {
+	s := openStore(t, b)
+	// The bound makes parts small, so that those of the three alternate.
+	before := openLog(t, s, "before", eventlog.Retention{MaxEvents: 100_000})
+	l := openLog(t, s, "log", eventlog.Retention{MaxEvents: 300})
+	after := openLog(t, s, "after", eventlog.Retention{MaxBytes: 10 << 20})
+	for range 12 {
+		fill(t, before, 1500)
+		fill(t, l, 400)
+		fill(t, after, 1500)
+		if err := l.Trim(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l.First() != 12*400-299 {
+		t.Errorf("first is %d", l.First())
+	}
+	wantSeqs(t, "the trimmed log in reverse", readAll(t, l, eventlog.Query{Rooms: []string{}, Reverse: true}), 4800, 4750, 4700, 4650, 4600, 4550)
+	for i, other := range []eventlog.Log{before, after} {
+		events := readAll(t, other, eventlog.Query{})
+		if len(events) != 12*1500 {
+			t.Errorf("log %d has %d events", i, len(events))
+		}
+		rooms := readAll(t, other, eventlog.Query{Rooms: []string{"r7"}})
+		if want := 12 * 1500 * 12 / 100; len(rooms) != want {
+			t.Errorf("log %d has %d events of a room, want %d", i, len(rooms), want)
+		}
+	}
+}
+
 // testConcurrent has readers, writers and the trimmer at once: a reader sees every event of its rooms in
 // order from where it stands, or ErrTrimmed, and never a part.
 func testConcurrent(t *testing.T, b Backend) {
