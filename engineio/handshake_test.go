@@ -149,6 +149,23 @@ func TestRefusedUpgrades(t *testing.T) {
 	}
 }
 
+func TestTooManyHeaders(t *testing.T) {
+	c := newRig(t, setup{options: func(o *Options) { o.MaxHeaders = 10 }}).client()
+	req := c.request("GET", "")
+	for i := range 7 { // with those that the client adds
+		req.Header.Add("X-Same", fmt.Sprint(i))
+	}
+	if a := c.do(req); a.status != http.StatusOK {
+		t.Errorf("answered %d %s, %v", a.status, a.body, a.err)
+	}
+	for i := range 4 {
+		req.Header.Add("X-Same", fmt.Sprint(i))
+	}
+	if a := c.do(req); a.status != http.StatusBadRequest || a.body != `{"code":3,"message":"Bad request"}` {
+		t.Errorf("answered %d %s, %v", a.status, a.body, a.err)
+	}
+}
+
 func TestBadWebSocketHandshakes(t *testing.T) {
 	r := newRig(t, setup{})
 	const good = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -343,6 +360,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"close timeout":          func(o *Options) { o.CloseTimeout = 0 },
 		"max payload":            func(o *Options) { o.MaxPayload = 0 },
 		"max packets":            func(o *Options) { o.MaxPacketsPerPayload = 0 },
+		"max headers":            func(o *Options) { o.MaxHeaders = 0 },
 		"send buffer":            func(o *Options) { o.SendBuffer = 0 },
 		"max sessions":           func(o *Options) { o.MaxSessions = -1 },
 		"cookie":                 func(o *Options) { o.Cookie = &http.Cookie{} },
