@@ -18,7 +18,7 @@ async function ended(polling) {
 }
 
 describe("bodies", () => {
-  const server = useServer({ maxPayload: MB, pingInterval: "500ms", pingTimeout: "500ms", connectTimeout: "5s" });
+  const server = useServer({ maxPayload: MB, pingInterval: "500ms", pingTimeout: "3s", connectTimeout: "5s" });
   const bystander = useBystander(server);
   afterEach(() => bystander.unharmed());
 
@@ -83,7 +83,7 @@ describe("bodies", () => {
     const connection = new RawConnection(server);
     await connection.request("POST", polling.url, { headers: { "Content-Length": 1000 } });
     await connection.write("42[");
-    await within(connection.closed, "the server to close the stalled POST", 10_000);
+    await within(connection.closed, "the server to close the stalled POST");
     assert.equal(await ended(polling), true);
   });
 
@@ -92,7 +92,7 @@ describe("bodies", () => {
     const connection = new RawConnection(server);
     await connection.request("POST", polling.url, { headers: { "Content-Length": 100_000 } });
     const dripping = setInterval(() => connection.write("x"), 50);
-    await within(connection.closed, "the server to close the dripping POST", 10_000).finally(() => clearInterval(dripping));
+    await within(connection.closed, "the server to close the dripping POST").finally(() => clearInterval(dripping));
     assert.equal(await ended(polling), true);
   });
 
@@ -155,7 +155,7 @@ describe("bodies", () => {
 });
 
 describe("requests at the wrong moment", () => {
-  const server = useServer({ connectTimeout: "2s", pingInterval: "1s", pingTimeout: "1s" });
+  const server = useServer({ connectTimeout: "2s", pingInterval: "1s", pingTimeout: "4s" });
   const bystander = useBystander(server);
   afterEach(() => bystander.unharmed());
 

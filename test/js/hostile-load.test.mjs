@@ -15,7 +15,7 @@ const MB = 1 << 20;
 describe("clients that never read", () => {
   const sendBuffer = 256 * 1024;
   const stalled = 10;
-  const server = useServer({ sendBuffer, pingInterval: "1s", pingTimeout: "1s" });
+  const server = useServer({ sendBuffer, pingInterval: "1s", pingTimeout: "4s" });
   const bystander = useBystander(server);
   afterEach(() => bystander.unharmed());
 

@@ -31,14 +31,16 @@ export function useBystander(server, { heapSlack = 8 * MB, goroutineSlack = 4 } 
   /** Fails unless the bystander is well and the server at rest again. */
   bystander.unharmed = async (ms = 15_000) => {
     assert.equal(await bystander.echo(), "alive");
-    return server.statsWhen(
-      `the server to be at rest again: ${resting.sessions} session, ${resting.goroutines} goroutines, ${resting.heapBytes} bytes`,
-      (s) =>
-        s.sessions === resting.sessions &&
-        s.sockets === resting.sockets &&
-        (isNode || (s.goroutines <= resting.goroutines + goroutineSlack && s.heapBytes <= resting.heapBytes + heapSlack)),
-      ms,
-    );
+    const atRest = (s) =>
+      s.sessions === resting.sessions &&
+      s.sockets === resting.sockets &&
+      (isNode || (s.goroutines <= resting.goroutines + goroutineSlack && s.heapBytes <= resting.heapBytes + heapSlack));
+    try {
+      return await server.statsWhen(`the server to be at rest again: ${resting.goroutines} goroutines, ${resting.heapBytes} bytes`, atRest, ms);
+    } catch (error) {
+      if (!isNode) error.message += `\n${await server.goroutines()}`;
+      throw error;
+    }
   };
 
   return bystander;

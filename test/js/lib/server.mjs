@@ -85,6 +85,11 @@ export class Server {
     return this.#request("GET", "/test/stats");
   }
 
+  /** What the Go server's goroutines are at, as text. */
+  goroutines() {
+    return this.#request("GET", "/test/goroutines");
+  }
+
   /** What the server saw of one socket: { connects, disconnects: [{ reason, rooms }], ... } or null. */
   socket(id) {
     return this.#request("GET", `/test/sockets?id=${encodeURIComponent(id)}`);
@@ -121,7 +126,7 @@ export class Server {
           response.setEncoding("utf8").on("data", (chunk) => (data += chunk));
           response.on("end", () => {
             if (response.statusCode !== 200) reject(new Error(`${method} ${url}: ${response.statusCode}: ${data}`));
-            else resolve(JSON.parse(data));
+            else resolve(response.headers["content-type"]?.startsWith("application/json") ? JSON.parse(data) : data);
           });
         },
       );
