@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"errors"
 	"net/http"
 	"runtime/debug"
 	"sync"
@@ -419,10 +420,10 @@ func (s *Session) fail(err error) {
 		reason = ReasonParseError
 		err = e.error
 	default:
-		switch err {
-		case errClientClosed:
+		switch {
+		case errors.Is(err, errClientClosed):
 			reason, err = ReasonTransportClose, nil
-		case errPacket, errUTF8, errTooMany:
+		case errors.Is(err, errPacket), errors.Is(err, errUTF8), errors.Is(err, errTooMany):
 			reason = ReasonParseError
 		}
 	}

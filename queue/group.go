@@ -91,7 +91,7 @@ func (q *queue) load() error {
 		q.groups[g.name] = g
 		return true
 	})
-	if err = errors.Join(err, bad); err != nil {
+	if err := errors.Join(err, bad); err != nil {
 		return err
 	}
 	for _, g := range q.groups {
@@ -125,7 +125,7 @@ func (g *group) load() error {
 	if err == nil && len(old.Delete) > 0 {
 		err = g.q.m.log.Submit(old)
 	}
-	if err = errors.Join(err, bad); err != nil {
+	if err := errors.Join(err, bad); err != nil {
 		return err
 	}
 	g.orphans = true

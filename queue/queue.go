@@ -40,7 +40,7 @@ type Options struct {
 }
 
 // QueueOptions bound one queue. Zero values are replaced by the defaults named.
-type QueueOptions struct {
+type QueueOptions struct { //nolint:revive // Options are the manager's
 	// MaxMessages, MaxBytes: a publish beyond is refused with ErrQueueFull. 1,000,000 and 1 GB. For dead
 	// letters the oldest makes way instead.
 	MaxMessages int
@@ -174,7 +174,7 @@ func (m *Manager) load() error {
 		m.queues[q.name] = q
 		return true
 	})
-	if err = errors.Join(err, bad); err != nil {
+	if err := errors.Join(err, bad); err != nil {
 		return err
 	}
 	for _, q := range m.queues {

@@ -2,6 +2,7 @@ package pebblelog
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -90,7 +91,7 @@ func TestKilled(t *testing.T) {
 		lines := bufio.NewReader(out)
 		for n := 0; ; n++ {
 			line, err := lines.ReadString('\n')
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break // the child is dead and its pipe is read to the end
 			}
 			word, value, _ := strings.Cut(strings.TrimSpace(line), " ")

@@ -107,7 +107,7 @@ func (g *guard) tableError(err error) error {
 	if err == nil {
 		return nil
 	}
-	if err != errFrozen {
+	if !errors.Is(err, errFrozen) {
 		g.freeze(err)
 	}
 	t := time.NewTimer(50 * time.Millisecond)

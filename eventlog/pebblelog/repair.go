@@ -188,7 +188,8 @@ func salvageState(from *Log, to eventlog.Log, r *Repaired) error {
 			return false, nil
 		}
 		kv := eventlog.KV{Key: string(it.Key()[len(prefix):]), Value: append([]byte(nil), value...)}
-		w.next().Put = append(w.batch.Put, kv)
+		b := w.next()
+		b.Put = append(b.Put, kv)
 		r.Keys++
 		return true, w.grown(int64(len(kv.Key) + len(kv.Value)))
 	}
@@ -247,7 +248,8 @@ func salvageEvents(from *Log, to eventlog.Log, r *Repaired) error {
 				}
 				continue
 			}
-			w.next().Records = append(w.batch.Records, e.Record)
+			b := w.next()
+			b.Records = append(b.Records, e.Record)
 			r.Events++
 			if err := w.grown(e.Size()); err != nil {
 				return errors.Join(err, it.Close())
