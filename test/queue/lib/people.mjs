@@ -28,6 +28,19 @@ export class Publisher extends Member {
   /** Resolves once it is acknowledged. */
   async publish(queue) {
     const id = `${this.name}/${this.#next++}`;
+    const { seq } = await this.#insist(queue, id);
+    if (!this.acked.has(queue)) this.acked.set(queue, new Map());
+    this.acked.get(queue).set(id, seq);
+    return { id, seq };
+  }
+
+  /** Publishes it once more, as one does that has lost the ack. */
+  async repeat(queue, { id, seq }) {
+    const answer = await this.#insist(queue, id);
+    if (answer.duplicate !== true || answer.seq !== seq) throw new Error(`${id}, stored as ${seq}: ${JSON.stringify(answer)}`);
+  }
+
+  async #insist(queue, id) {
     for (;;) {
       this.tries++;
       let answer;
@@ -39,16 +52,15 @@ export class Publisher extends Member {
       }
       if (answer.ok !== true) throw new Error(`publish ${id}: ${JSON.stringify(answer)}`);
       if (answer.duplicate) this.duplicates++;
-      if (!this.acked.has(queue)) this.acked.set(queue, new Map());
-      this.acked.get(queue).set(id, answer.seq);
-      return;
+      return answer;
     }
   }
 
-  /** One message after the other, with random pauses, until the signal. */
+  /** One message after the other, some of them twice, with random pauses, until the signal. */
   async steady(queue, random, longest, signal) {
     while (!signal.aborted) {
-      await this.publish(queue);
+      const message = await this.publish(queue);
+      if (random() < 0.05) await this.repeat(queue, message);
       await pause(random.between(0, longest));
     }
   }
