@@ -261,6 +261,14 @@ func (c *Chat) handOut(e *socketio.Event, cid string, content func(from string, 
 // receiptID is what a message is known by. With the sender's name, nobody uses up the ids of somebody else.
 func receiptID(from, cid string) string { return fold(from) + "\x00" + cid }
 
+type keptReceipt struct {
+	id      string
+	receipt Receipt
+}
+
+// recallPage is how many messages recall reads at a time: each may be an image.
+const recallPage = 32
+
 // recall brings back the receipts of what was said before this server started, from the log, when the first message
 // comes. A message whose receipt was lost in a crash, and is sent again, is then found to be there.
 func (c *Chat) recall(s *socketio.Socket) error {
@@ -271,19 +279,30 @@ func (c *Chat) recall(s *socketio.Socket) error {
 	}
 	ctx, cancel := context.WithTimeout(s.Context(), DefaultHistoryLimits.Timeout)
 	defer cancel()
-	past, err := newest(ctx, s.Namespace(), c.room, chatReceipts)
-	if err != nil {
-		return err
+	// Read from the newest back, but remembered from the oldest on, as they are forgotten.
+	var found []keptReceipt
+	for q := (socketio.HistoryQuery{Room: c.room, Limit: recallPage}); len(found) < chatReceipts; {
+		past, err := s.Namespace().History(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, said := range slices.Backward(past.Events) {
+			var m struct {
+				From string `json:"from"`
+				CID  string `json:"cid"`
+				Receipt
+			}
+			if said.Args.Bind(&m) == nil && m.CID != "" {
+				found = append(found, keptReceipt{receiptID(m.From, m.CID), m.Receipt})
+			}
+		}
+		if !past.More {
+			break
+		}
+		q.Before = past.Next
 	}
-	for _, said := range past.Events {
-		var m struct {
-			From string `json:"from"`
-			CID  string `json:"cid"`
-			Receipt
-		}
-		if said.Args.Bind(&m) == nil && m.CID != "" {
-			c.receipts.Remember(receiptID(m.From, m.CID), m.Receipt)
-		}
+	for _, r := range slices.Backward(found) {
+		c.receipts.Remember(r.id, r.receipt)
 	}
 	c.recalled = true
 	return nil

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"holdfast/socketio"
@@ -59,80 +60,72 @@ func (l HistoryLimits) History(e *socketio.Event) error {
 	}
 	ctx, cancel := context.WithTimeout(e.Socket.Context(), l.Timeout)
 	defer cancel()
-	past, err := e.Socket.Namespace().History(ctx, socketio.HistoryQuery{Room: room, After: q.After, Before: q.Before, Limit: q.Limit})
+	page, err := l.read(ctx, e.Socket.Namespace(), socketio.HistoryQuery{Room: room, After: q.After, Before: q.Before, Limit: q.Limit})
 	if err != nil {
 		return err
 	}
-	page := historyPage{History: past, forward: q.After != ""}
-	page.shorten(page.within(l.Bytes))
 	for {
 		err := e.Ack(page.answer())
-		if !errors.Is(err, socketio.ErrTooManyAttachments) || len(page.Events) < 2 {
+		if !errors.Is(err, socketio.ErrTooManyAttachments) || len(page.events) < 2 {
 			return err
 		}
-		page.shorten(len(page.Events) / 2)
+		page.shorten(len(page.events) / 2)
 	}
 }
 
-// newest reads up to most of a room's newest events. It stops short of that, at some tens of megabytes, where they
-// are large.
-func newest(ctx context.Context, n *socketio.Namespace, room string, most int) (socketio.History, error) {
-	const enough = 8 << 20
-	for limit := 64; ; limit *= 4 {
-		past, err := n.History(ctx, socketio.HistoryQuery{Room: room, Limit: min(limit, most)})
-		page := historyPage{History: past}
-		if err != nil || !past.More || limit >= most || page.within(enough) < len(past.Events) {
-			return past, err
-		}
-	}
-}
-
-// historyPage is a part of a room's history. It is shortened at its far end: the last events of one that goes forward,
-// the first of another.
+// historyPage is a part of a room's history in the direction of the query: the newest event first, unless it goes
+// forward.
 type historyPage struct {
-	socketio.History
 	forward bool
+	events  []socketio.PastEvent
+	next    string // the offset to go on with; "" at the end
 }
 
-// within is how many events, counted from the near end, have so many bytes together; at least one.
-func (p *historyPage) within(bytes int) int {
-	for i := range p.Events {
-		at := i
+// historyStep is how many events are read at a time, since each may be as large as a payload.
+const historyStep = 16
+
+// read reads as much of what q asks for as fits.
+func (l HistoryLimits) read(ctx context.Context, n *socketio.Namespace, q socketio.HistoryQuery) (*historyPage, error) {
+	p := &historyPage{forward: q.After != ""}
+	bytes := 0
+	for limit := q.Limit; ; {
+		q.Limit = min(historyStep, limit-len(p.events))
+		past, err := n.History(ctx, q)
+		if err != nil {
+			return nil, err
+		}
 		if !p.forward {
-			at = len(p.Events) - 1 - i
+			slices.Reverse(past.Events)
 		}
-		if bytes -= sizeOf(p.Events[at].Args); bytes < 0 && i > 0 {
-			return i
+		for _, e := range past.Events {
+			bytes += sizeOf(e.Args)
+			if bytes > l.Bytes && len(p.events) > 0 {
+				p.shorten(len(p.events))
+				return p, nil
+			}
+			p.events = append(p.events, e)
+		}
+		p.next = past.Next
+		switch {
+		case !past.More || len(p.events) == limit || len(past.Events) == 0:
+			return p, nil
+		case p.forward:
+			q.After = past.Next
+		default:
+			q.Before = past.Next
 		}
 	}
-	return len(p.Events)
 }
 
+// shorten ends the page after the first to events, with others behind them.
 func (p *historyPage) shorten(to int) {
-	drop := len(p.Events) - to
-	switch {
-	case drop <= 0:
-		return
-	case p.forward:
-		p.Events = p.Events[:to]
-	default:
-		p.Events = p.Events[drop:]
-	}
-	p.More = true
+	p.events = p.events[:to]
+	p.next = p.events[to-1].Offset
 }
 
 func (p *historyPage) answer() Past {
-	answer := Past{Events: make([]any, 0, len(p.Events)), More: p.More}
-	switch {
-	case !p.More:
-	case len(p.Events) == 0:
-		answer.Next = p.Next
-	case p.forward:
-		answer.Next = p.Events[len(p.Events)-1].Offset
-	default:
-		answer.Next = p.Events[0].Offset
-	}
-	for _, e := range p.Events {
+	answer := Past{Events: make([]any, 0, len(p.events)), More: p.next != "", Next: p.next}
+	for _, e := range p.events {
 		args := make([]any, len(e.Args))
 		for i, a := range e.Args {
 			args[i] = a
@@ -140,6 +133,9 @@ func (p *historyPage) answer() Past {
 		answer.Events = append(answer.Events, map[string]any{
 			"offset": e.Offset, "at": e.Time.UnixMilli(), "event": e.Name, "args": args,
 		})
+	}
+	if !p.forward {
+		slices.Reverse(answer.Events)
 	}
 	return answer
 }

@@ -189,9 +189,9 @@ func TestChatKeepsNoKeys(t *testing.T) {
 func TestChatGoesOnAfterACrash(t *testing.T) {
 	log := newLasting(t)
 	first := log.start(t)
-	ada, adaOffset := visit(t, first, "Ada")
+	ada, _ := visit(t, first, "Ada")
 	grace, graceOffset := visit(t, first, "Grace")
-	_, adaOffset = kept(t, ada.Next("joined"))
+	_, adaOffset := kept(t, ada.Next("joined"))
 	receipt := object(t, ada.Ask("message", message("kept", "m1")))
 
 	second := log.start(t)
@@ -212,6 +212,24 @@ func TestChatGoesOnAfterACrash(t *testing.T) {
 	content, _ = kept(t, grace2.Next("message"))
 	same(t, content["text"], "new")
 	same(t, said(t, grace2, nil), []string{"kept", "new"})
+}
+
+// However much was said since: as far back as the receipts of one server go.
+func TestChatKnowsOldMessagesAfterACrash(t *testing.T) {
+	log := newLasting(t)
+	ada, _ := visit(t, log.start(t), "Ada")
+	var receipts []map[string]any
+	for i := range 150 {
+		receipts = append(receipts, object(t, ada.Ask("message", message(fmt.Sprint(i), fmt.Sprint("id", i)))))
+	}
+	ada, _ = visit(t, log.start(t), "Ada")
+	for i := range receipts {
+		again := object(t, ada.Ask("message", message(fmt.Sprint(i), fmt.Sprint("id", i))))
+		same(t, again, map[string]any{"id": receipts[i]["id"], "at": receipts[i]["at"], "duplicate": true})
+	}
+	// The same id of somebody else is another message.
+	eve, _ := visit(t, log.start(t), "Eve")
+	same(t, object(t, eve.Ask("message", message("mine", "id7")))["duplicate"], nil)
 }
 
 // said is what history answers, text by text.

@@ -18,6 +18,7 @@ export class Chat extends EventTarget {
   #waiting = new Map(); // by the id that it was given here
   #history;
   #filled = false;
+  #replaying = false; // what arrives was kept while the line was away: until "welcome", which comes behind it
   #ended = false;
   #limits = { text: 2000, image: 700_000 };
   #typedAt = 0;
@@ -100,7 +101,7 @@ export class Chat extends EventTarget {
   #received(message, offset) {
     if (this.#messages.entry(message.id)) return;
     this.#types(message.from, false);
-    const kept = this.#connection.live ? null : "kept for you";
+    const kept = this.#replaying ? "kept for you" : null;
     const shown = this.#shown(message, { offset, kept });
     if (!shown) return;
     if (kept) this.#kept += 1;
@@ -124,14 +125,14 @@ export class Chat extends EventTarget {
     if (this.#ended) return;
     const count = page ? await this.#merge(page.events, marker) : 0;
     this.#messages.mark(marker, count > 0 ? "You joined" : null, "joined");
-    if (page) this.#messages.earlier(() => this.#earlier(), page.more);
+    if (page) this.#messages.earlier(() => this.#earlier(), page.next !== null);
   }
 
   async #earlier() {
     const page = await this.#history.page(this.#messages.oldest()).catch(() => null);
     if (this.#ended || !page) return;
     await this.#merge(page.events, this.#messages.top());
-    this.#messages.earlier(() => this.#earlier(), page.more);
+    this.#messages.earlier(() => this.#earlier(), page.next !== null);
   }
 
   async #catchUp(away) {
@@ -164,9 +165,18 @@ export class Chat extends EventTarget {
   // said anew.
   #welcome({ name, people, limits }) {
     this.#name = name;
+    if (this.#replaying) this.#sayKept();
     Object.assign(this.#limits, limits);
     this.#people = new Map(people.map((person) => [person.name, person.here]));
     this.#showPeople();
+  }
+
+  #sayKept() {
+    const away = formatSpan(this.#connection.awayFor);
+    const kept = this.#kept === 0 ? "Nothing was missed" : `${this.#kept === 1 ? "One message was" : `${this.#kept} messages were`} kept for you`;
+    this.#messages.event(`Back after ${away}. ${kept}`, { tone: "good" });
+    this.#replaying = false;
+    this.#kept = 0;
   }
 
   #person(name, here, sentence) {
@@ -227,14 +237,12 @@ export class Chat extends EventTarget {
   #lineChanged({ state, was }) {
     for (const item of this.#waiting.values()) this.#messages.pending(item.handle, state === "online");
     if (state === "online") {
-      const away = formatSpan(this.#connection.awayFor);
+      this.#replaying = this.#connection.recovered;
       if (!this.#filled) this.#fill();
-      else if (!this.#connection.recovered) this.#catchUp(away);
-      else this.#messages.event(`Back after ${away}. ${this.#kept === 0 ? "Nothing was missed" : `${this.#kept === 1 ? "One message was" : `${this.#kept} messages were`} kept for you`}`, { tone: "good" });
+      else if (!this.#connection.recovered) this.#catchUp(formatSpan(this.#connection.awayFor));
     } else if (was === "online" && (state === "cut" || state === "offline")) {
       this.#messages.event(state === "cut" ? "The line was cut" : "You went offline", { tone: "break" });
     }
-    if (state === "online" || was === "online") this.#kept = 0;
     if (state !== "online") {
       for (const name of [...this.#typing.keys()]) this.#types(name, false);
     }

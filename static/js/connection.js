@@ -40,8 +40,6 @@ export class Connection extends EventTarget {
   lostAt = 0;
   awayFor = 0;
   refusal = null;
-  /** False from a disconnection until "connect": what arrives then was kept for us. */
-  live = false;
   /** The place in the server's log of the newest event that arrived; the server puts it behind the arguments. */
   offset = null;
 
@@ -162,7 +160,6 @@ export class Connection extends EventTarget {
 
   #connected() {
     this.recovered = Boolean(this.socket.recovered);
-    this.live = true;
     this.since = Date.now();
     this.attempts = 0;
     this.refusal = null;
@@ -177,7 +174,6 @@ export class Connection extends EventTarget {
   }
 
   #disconnected(reason) {
-    this.live = false;
     this.reason = reason;
     clearInterval(this.#probe);
     if (this.state === "closed") return;

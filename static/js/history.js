@@ -14,29 +14,29 @@ export class History {
   }
 
   /**
-   * Resolves to {events, more}, the oldest first: the newest events, or those before an
-   * offset. An answer may hold less than was asked for, so this asks a few times.
+   * Resolves to {events, next}, the oldest first: the newest events, or those before an
+   * offset; next is the offset to go on with, null where nothing is further back. An answer
+   * may hold less than was asked for, so this asks a few times.
    */
   async page(before = null) {
     const events = [];
-    let more = true;
-    for (let asked = 0; asked < MOST_REQUESTS && more && events.length < PAGE; asked += 1) {
-      const answer = await this.#ask({ limit: PAGE - events.length, ...(before && { before }) });
+    let next = before;
+    for (let asked = 0; asked < MOST_REQUESTS && events.length < PAGE && (next !== null || asked === 0); asked += 1) {
+      const answer = await this.#ask({ limit: PAGE - events.length, ...(next && { before: next }) });
       events.unshift(...answer.events);
-      more = answer.more;
-      before = events[0]?.offset;
+      next = answer.more ? answer.next : null;
     }
-    return { events, more };
+    return { events, next };
   }
 
   /** Resolves to {events, complete}: what followed an offset, the oldest first. */
   async since(offset) {
     const events = [];
-    for (let more = true; more; offset = events.at(-1)?.offset) {
+    for (let next = offset; next !== null; ) {
       if (events.length >= MOST_MISSED) return { events, complete: false };
-      const answer = await this.#ask({ after: offset, limit: PAGE });
+      const answer = await this.#ask({ after: next, limit: PAGE });
       events.push(...answer.events);
-      more = answer.more;
+      next = answer.more ? answer.next : null;
     }
     return { events, complete: true };
   }

@@ -13,7 +13,7 @@ import { WirePane } from "./wire.js";
 const ASK_AGAIN = 2000;
 const SUGGESTIONS = ["Auk", "Barnacle", "Cormorant", "Cuttle", "Dulse", "Eider", "Fulmar", "Gannet", "Kittiwake", "Limpet", "Mussel", "Otter", "Petrel", "Puffin", "Skua", "Tern", "Urchin", "Whelk"];
 
-const tap = new Tap();
+const tap = new Tap({ greeting: "welcome" });
 const line = new Line();
 const messages = new Messages();
 new WirePane(tap);

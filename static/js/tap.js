@@ -53,14 +53,23 @@ export class Tap extends EventTarget {
   #engine = null;
   #waiting = { in: new Map(), out: new Map() };
   #partial = { in: null, out: null };
-  #connected = new Set();
+  #greeting;
+  #claims = new Map(); // by namespace: the session that a CONNECT asked for
   #recoverable = new Set(); // namespaces that number their events
+  #replaying = new Set(); // namespaces that are handing over what was missed
+
+  /** greeting: the event that a server sends each connection, behind what that missed. */
+  constructor({ greeting }) {
+    super();
+    this.#greeting = greeting;
+  }
 
   attach(engine) {
     this.#engine = engine;
     this.#waiting = { in: new Map(), out: new Map() };
     this.#partial = { in: null, out: null };
-    this.#connected.clear();
+    this.#claims.clear();
+    this.#replaying.clear();
     engine.on("packet", (packet) => this.#see("in", packet));
     engine.on("packetCreate", (packet) => this.#see("out", packet));
     engine.on("close", () => this.#end(engine));
@@ -98,19 +107,16 @@ export class Tap extends EventTarget {
     if (packet.kind === "event") {
       row.name = String(packet.data?.[0]);
       row.args = packet.data?.slice(1) ?? [];
-      row.replayed = dir === "in" && !this.#connected.has(packet.nsp);
+      if (dir === "in" && row.name === this.#greeting) this.#replaying.delete(packet.nsp);
+      row.replayed = dir === "in" && this.#replaying.has(packet.nsp);
       if (dir === "in" && packet.id === null && this.#recoverable.has(packet.nsp) && typeof row.args.at(-1) === "string") row.offset = row.args.pop();
       row.beat = row.name === "echo";
       if (packet.id !== null) row.ack = "waiting";
     } else {
       row.name = packet.kind;
       row.args = packet.data;
-      if (dir === "in" && packet.kind === "connect") {
-        this.#connected.add(packet.nsp);
-        if (packet.data?.pid) this.#recoverable.add(packet.nsp);
-        else this.#recoverable.delete(packet.nsp);
-      }
-      if (packet.kind === "disconnect") this.#connected.delete(packet.nsp);
+      if (packet.kind === "connect") this.#connect(dir, packet);
+      if (packet.kind === "disconnect") this.#replaying.delete(packet.nsp);
     }
     if (packet.attachments > 0) {
       row.missing = packet.attachments;
@@ -118,6 +124,18 @@ export class Tap extends EventTarget {
       return;
     }
     this.#complete(row);
+  }
+
+  // A session that is asked for and given is gone on with; what it missed follows.
+  #connect(dir, { nsp, data }) {
+    const pid = data?.pid;
+    if (dir === "out") {
+      this.#claims.set(nsp, pid);
+      return;
+    }
+    if (pid) this.#recoverable.add(nsp);
+    else this.#recoverable.delete(nsp);
+    if (pid && pid === this.#claims.get(nsp)) this.#replaying.add(nsp);
   }
 
   #attachment(dir, data) {

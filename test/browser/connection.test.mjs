@@ -44,7 +44,7 @@ describe("connection", () => {
     await ada.say("written while cut");
     await ada.$('.msg[data-state="pending"]').getByText("waits for the line").waitFor();
     await ada.shot("cut");
-    await release();
+    release();
     await ada.state("online");
     await ada.delivered("written while cut");
     await grace.reads("written while cut");

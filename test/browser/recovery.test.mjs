@@ -37,7 +37,7 @@ describe("recovery", () => {
     for (const text of missed) await ada.say(text);
     await ada.delivered(missed.at(-1));
     assert.equal(await grace.message("missed 0").count(), 0);
-    await release();
+    release();
     await handedOver(grace, missed);
     await ada.say("after");
     await grace.reads("after");

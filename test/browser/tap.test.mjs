@@ -18,7 +18,7 @@ describe("tap", () => {
       async ([list, end]) => {
         const { Tap } = await import("/js/tap.js");
         const listeners = {};
-        const tap = new Tap();
+        const tap = new Tap({ greeting: "welcome" });
         const rows = [];
         tap.addEventListener("row", (event) => rows.push(event.detail));
         tap.attach({ on: (name, f) => (listeners[name] = f) });
@@ -60,14 +60,18 @@ describe("tap", () => {
     assert.equal(rows[0].bytes, bytes.in);
   });
 
-  test("marks what a recovery replays: events before the answer to CONNECT", async () => {
-    const { rows } = await feed([
-      ["out", "message", '0/chat,{"pid":"p","offset":"o"}'],
-      ["in", "message", '2/chat,["message",{},"o2"]'],
-      ["in", "message", '0/chat,{"sid":"s","pid":"p"}'],
-      ["in", "message", '2/chat,["message",{},"o3"]'],
-    ]);
-    assert.deepEqual(rows.map((row) => [row.kind, row.replayed]), [["connect", false], ["event", true], ["connect", false], ["event", false]]);
+  test("marks what a recovery replays: events between CONNECT, with the session that was asked for, and the greeting", async () => {
+    for (const [pid, replayed] of [["p", true], ["another", false]]) {
+      const { rows } = await feed([
+        ["out", "message", '0/chat,{"pid":"p","offset":"o"}'],
+        ["in", "message", `0/chat,{"sid":"s","pid":"${pid}"}`],
+        ["in", "message", '2/chat,["message",{},"o2"]'],
+        ["in", "message", '2["of another namespace"]'],
+        ["in", "message", '2/chat,["welcome",{},"o3"]'],
+        ["in", "message", '2/chat,["message",{},"o4"]'],
+      ]);
+      assert.deepEqual(rows.map((row) => [row.kind, row.replayed]), [["connect", false], ["connect", false], ["event", replayed], ["event", false], ["event", false], ["event", false]]);
+    }
   });
 
   test("tells the offset from the arguments, where the namespace has any", async () => {

@@ -69,15 +69,11 @@ export class Window {
   /** Keeps the window from coming back to the server: a request waits until the returned function is called. */
   async hold() {
     const { promise, resolve } = deferred();
-    const pattern = /\/socket\.io\/\?/;
-    await this.page.route(pattern, async (route) => {
+    await this.page.route(/\/socket\.io\/\?/, async (route) => {
       await promise;
-      await route.continue();
+      await route.continue().catch(() => {}); // the request was given up, or the window closed
     });
-    return async () => {
-      resolve();
-      await this.page.unroute(pattern);
-    };
+    return resolve;
   }
 
   async say(text) {
