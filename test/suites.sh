@@ -6,7 +6,7 @@
 #
 # DIRECTORY is the docs/ folder of a checkout of github.com/socketio/socket.io, or anything with
 # engine.io-protocol/v4-test-suite and socket.io-protocol/v5-test-suite in it. Their dependencies are installed
-# in a copy; the directory itself is left as it is. The suites talk to port 3000, which must be free.
+# in a copy, which is told of the port that the server got; the directory itself is left as it is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,14 +33,14 @@ for suite in engine socket; do
   (cd "$work/$suite" && npm ci --silent --no-audit --no-fund >"$work/npm.log" 2>&1) || { cat "$work/npm.log" >&2; exit 2; }
 done
 
-# start TARGET SUITE: sets $server once it listens.
+# start TARGET SUITE: sets $server once it listens, and sends the suite to its port.
 start() {
-  local log="$work/$1-$2.log"
+  local log="$work/$1-$2.log" port
   : >"$log"
   if [ "$1" = node ]; then
-    node test/js/reference/main.mjs -listen=localhost:3000 -suite="$2" >"$log" 2>&1 &
+    node test/js/reference/main.mjs -listen=localhost:0 -suite="$2" >"$log" 2>&1 &
   else
-    "$testserver" -listen=localhost:3000 -suite="$2" >"$log" 2>&1 &
+    "$testserver" -listen=localhost:0 -suite="$2" >"$log" 2>&1 &
   fi
   server=$!
   until grep -q '^listening ' "$log"; do
@@ -50,6 +50,8 @@ start() {
     fi
     sleep 0.05
   done
+  port="$(sed -n 's/^listening .*:\([0-9]*\)$/\1/p' "$log")"
+  sed "s/localhost:3000/localhost:$port/" "$PROTOCOL_SUITES/${folder[$2]}/test-suite.js" >"$work/$2/test-suite.js"
 }
 
 stop() {

@@ -60,7 +60,7 @@ describe("Disconnect right after an emit", () => {
 });
 
 describe("disconnect reasons", () => {
-  const server = useServer({ pingInterval: "300ms", pingTimeout: "200ms" });
+  const server = useServer({ pingInterval: "300ms", pingTimeout: "1200ms" });
 
   for (const via of TRANSPORTS) {
     test(`${via}: the client leaves a namespace`, async () => {

@@ -59,7 +59,7 @@ describe("a handler that waits for an ack of the client that it serves", () => {
 });
 
 describe(`a handler that blocks for ${scale.blockMs} ms with a heartbeat of 1 s`, () => {
-  const server = useServer({ pingInterval: "600ms", pingTimeout: "400ms" });
+  const server = useServer({ pingInterval: "1s", pingTimeout: "1500ms" });
 
   const blockedClient = async (via, flood) => {
     const socket = await settled(server, { via });

@@ -10,7 +10,7 @@ import { parallel } from "./lib/waiting.mjs";
 const MB = 1 << 20;
 
 describe("leaks", () => {
-  const server = useServer({ pingInterval: "2s", pingTimeout: "2s", connectTimeout: "2s" });
+  const server = useServer({ pingInterval: "2s", pingTimeout: "5s", connectTimeout: "2s" });
 
   // How a client may leave.
   const partings = [

@@ -10,7 +10,7 @@ import { next, within } from "./lib/waiting.mjs";
 const quickly = { reconnection: true, reconnectionDelay: 10, reconnectionDelayMax: 50, timeout: 2000 };
 
 describe("a link that breaks", () => {
-  const server = useServer({ pingInterval: "1s", pingTimeout: "1s", connectTimeout: "1s" });
+  const server = useServer({ pingInterval: "1s", pingTimeout: "3s", connectTimeout: "1s" });
 
   for (const via of TRANSPORTS) {
     test(`${via}: the client comes back as another socket, and what it buffered arrives in order`, async () => {

@@ -89,7 +89,7 @@ const pollingStages = [
 ];
 
 describe("clients that reset around CONNECT", () => {
-  const server = useServer({ connectTimeout: "1s", pingInterval: "1s", pingTimeout: "1s" });
+  const server = useServer({ connectTimeout: "1s", pingInterval: "1s", pingTimeout: "3s" });
 
   for (const [name, stages, share] of [["websocket", websocketStages, 0.7], ["polling", pollingStages, 0.3]]) {
     const count = Math.round(scale.resets * share);
@@ -100,7 +100,7 @@ describe("clients that reset around CONNECT", () => {
       const stats = await server.statsWhen(
         "every client to be gone",
         (s) => s.sessions === 1 && s.namespaces["/"] === 1 && s.namespaces["/crowd"] === 0,
-        10_000,
+        20_000,
       );
       t.diagnostic(`connected ${stats.connects}, disconnected ${JSON.stringify(stats.reasons)}`);
       assert.equal(stats.rooms, 0);

@@ -21,7 +21,7 @@ export const scale = {
   /** How often the burst of 100,000 deliveries is repeated. */
   burstRuns: number("HOLDFAST_BURST_RUNS", 2),
   /** How long the blocking handler blocks, in milliseconds (the bar is 60000). */
-  blockMs: number("HOLDFAST_BLOCK_MS", 4000),
+  blockMs: number("HOLDFAST_BLOCK_MS", 5000),
   /** Numbered events from one client. */
   numbered: number("HOLDFAST_NUMBERED", 10000),
   /** Clients that reset their connection around CONNECT. */
