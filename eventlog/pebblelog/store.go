@@ -74,7 +74,8 @@ type Store struct {
 var _ eventlog.Store = (*Store)(nil)
 
 // Open opens the store in dir, made on first use. The error wraps ErrLocked when it is open already, and
-// eventlog.ErrCorrupt when it is damaged: then it names the file, and Repair starts over.
+// eventlog.ErrCorrupt when it is damaged: then it names the file, and Repair starts over. A store on a disk
+// without any room can be opened: it is read, and takes appends once there is room.
 func Open(dir string, o Options) (*Store, error) {
 	o = o.withDefaults()
 	if err := o.fs.MkdirAll(dir, 0o750); err != nil {
@@ -94,8 +95,13 @@ func Open(dir string, o Options) (*Store, error) {
 	s.flushBytes.Store(o.MemTableSize)
 	s.health.timer = newStoppedTimer()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	if err = s.openDB(); err == nil {
+	err = s.openDB()
+	if errors.Is(err, eventlog.ErrFull) {
+		err = s.openFull(err)
+	}
+	if err == nil {
 		if err = s.start(); err != nil {
+			s.views.close()
 			err = errors.Join(err, s.closeDB())
 		}
 	}
@@ -139,6 +145,18 @@ func (s *Store) closeDB() error {
 	return err
 }
 
+// openFull opens the database for reading, where there is no room for more. The committer finds the guard
+// frozen, and heals it when it can.
+func (s *Store) openFull(cause error) error {
+	s.guard = newGuard(s.opts.fs, nil)
+	s.guard.freeze(cause)
+	if err := s.openForReading(); err != nil {
+		return cause
+	}
+	signal(s.wake)
+	return nil
+}
+
 // start reads what the store needs before its goroutines run.
 func (s *Store) start() error {
 	if err := s.afterOpen(); err != nil {
@@ -151,7 +169,9 @@ func (s *Store) start() error {
 	if err != nil {
 		return err
 	}
-	s.views.publish(s.db.NewSnapshot())
+	if !s.guard.frozen.Load() {
+		s.views.publish(s.db.NewSnapshot())
+	}
 	return nil
 }
 
@@ -193,6 +213,9 @@ func (s *Store) afterOpen() error {
 	}
 	if batch.Empty() {
 		return nil
+	}
+	if err := s.guard.err(); err != nil {
+		return err // open for reading only
 	}
 	if err := s.db.Apply(batch, pebble.Sync); err != nil {
 		return err
