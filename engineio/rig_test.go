@@ -65,9 +65,12 @@ func echo(p *peer, data []byte, binary bool) error {
 	return nil
 }
 
-// keep collects messages instead of answering them.
+// keep collects the first messages instead of answering them.
 func keep(p *peer, data []byte, binary bool) error {
-	p.got <- message{string(data), binary}
+	select {
+	case p.got <- message{string(data), binary}:
+	default: // enough: who reads them wants no more
+	}
 	return nil
 }
 
