@@ -2,10 +2,15 @@ package socketio
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 )
+
+// firstAckID is where a namespace begins to count. It is not 0: a stock client may send an acknowledgement that it owes
+// a server which has crashed since, and that must not be taken for one of this process's.
+var firstAckID = func() uint64 { return rand.Uint64N(1 << 44) }
 
 // Namespace is a set of sockets with their rooms and handlers, apart from those of other namespaces.
 type Namespace struct {
@@ -36,6 +41,7 @@ func newNamespace(s *Server, name string, parent *ParentNamespace) *Namespace {
 		rooms:   make(map[string]*room),
 	}
 	n.outlet.n = n
+	n.ackIDs.Store(firstAckID())
 	if parent != nil {
 		n.handlers.parent = &parent.handlers
 	}
