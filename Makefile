@@ -63,7 +63,7 @@ test-deps: node_modules/.package-lock.json
 WITH_SERVERS := HOLDFAST_BIN=$(CURDIR)/$(RACE_BIN) HOLDFAST_TESTSERVER=$(CURDIR)/$(TESTSERVER)
 
 go-test: $(RACE_BIN) $(TESTSERVER) node_modules/.package-lock.json
-	$(WITH_SERVERS) $(GO) test -race -timeout 10m ./...
+	$(WITH_SERVERS) $(GO) test -race -timeout 15m ./...
 
 js-test: $(TESTSERVER) node_modules/.package-lock.json
 	$(WITH_SERVERS) scripts/node-test test/js
