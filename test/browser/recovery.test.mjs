@@ -12,7 +12,9 @@ async function handedOver(window, texts) {
   await window.state("online");
   await window.$(".event-good").getByText(texts.length === 1 ? "One message was kept for you" : `${texts.length} messages were kept for you`).waitFor();
   assert.deepEqual(await window.$(".msg[data-kept] p.msg-text").allTextContents(), texts);
-  assert.equal(await window.$('.row[data-replayed][data-name="message"]').count(), texts.length);
+  const rows = window.$('.row[data-replayed][data-name="message"]');
+  await rows.nth(texts.length - 1).waitFor({ state: "attached" }); // drawn with the next frame
+  assert.equal(await rows.count(), texts.length);
   await window.sees("with everything that was said meanwhile");
 }
 
