@@ -35,6 +35,8 @@ type flow struct {
 	departed  map[string]*departure
 	claims    map[string]chan struct{} // sessions that a client is just coming back to
 	unsaved   map[*Socket]struct{}     // whose record the log did not take
+	adrift    map[string]*departure    // of departed, likewise
+	recent    map[string]struct{}      // sessions that departed while reapOnce looks for old ones, else nil
 }
 
 // laterSend is something to be sent once a batch is settled.
@@ -62,6 +64,7 @@ func newFlow(n *Namespace, o RecoveryOptions) *flow {
 		departed:  map[string]*departure{},
 		claims:    map[string]chan struct{}{},
 		unsaved:   map[*Socket]struct{}{},
+		adrift:    map[string]*departure{},
 	}
 }
 
@@ -91,7 +94,7 @@ func (f *flow) settle(number uint64, size int64, first uint64, err error, settle
 		after = append(after, then)
 	}
 	f.settled = number
-	if err == nil && len(f.unsaved) > 0 {
+	if err == nil {
 		f.saveAgain()
 	}
 	passed := 0
@@ -178,6 +181,7 @@ func (f *flow) keep(t *target, frame *engineio.Frame, data int, then func(error)
 	}
 	err := f.log.Err()
 	if err == nil {
+		f.saveAgain() // first: after a crash, who missed the event must be found in its rooms
 		err = f.submit(&eventlog.Batch{Records: []eventlog.Record{r}}, size, func(seq uint64, err error, b *engineio.Batch) func() {
 			return f.deliver(t, e, seq, err, b, then)
 		})

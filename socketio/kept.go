@@ -156,11 +156,20 @@ func (f *flow) put(pid string, r session, send func(err error, b *engineio.Batch
 
 // saveAgain writes the sessions that the log did not take before. Namespace.mu is held.
 func (f *flow) saveAgain() {
-	again := f.unsaved
-	f.unsaved = map[*Socket]struct{}{}
-	for s := range again {
-		if s.index >= 0 {
-			f.save(s, nil)
+	if len(f.unsaved) > 0 {
+		again := f.unsaved
+		f.unsaved = map[*Socket]struct{}{}
+		for s := range again {
+			if s.index >= 0 {
+				f.save(s, nil)
+			}
+		}
+	}
+	if len(f.adrift) > 0 {
+		again := f.adrift
+		f.adrift = map[string]*departure{}
+		for pid, d := range again {
+			f.saveDeparted(pid, d)
 		}
 	}
 }
@@ -184,9 +193,25 @@ func (f *flow) depart(s *Socket, wanted bool) {
 	d.session = f.sessionOf(s)
 	d.session.Gone = time.Now().UnixMilli()
 	f.departed[k.pid] = d
-	err := f.put(k.pid, d.session, func(error, *engineio.Batch) { f.arrived(k.pid, d) })
-	if err != nil {
-		f.arrived(k.pid, d)
+	if f.recent != nil {
+		f.recent[k.pid] = struct{}{}
+	}
+	f.saveDeparted(k.pid, d)
+}
+
+// saveDeparted has the session of a departure written. Where the log does not take it, it stays in memory until the log
+// does, the client is back, or its window is over. Namespace.mu is held.
+func (f *flow) saveDeparted(pid string, d *departure) {
+	err := f.put(pid, d.session, func(err error, _ *engineio.Batch) {
+		switch {
+		case err == nil:
+			f.arrived(pid, d)
+		case f.departed[pid] == d:
+			f.adrift[pid] = d
+		}
+	})
+	if err != nil { // the log is closed
+		f.arrived(pid, d)
 	}
 }
 
@@ -226,6 +251,21 @@ func (f *flow) reap(ctx context.Context) {
 const reapBatch = 1000
 
 func (f *flow) reapOnce(ctx context.Context) {
+	n := f.n
+	n.mu.Lock()
+	f.recent = map[string]struct{}{}
+	for pid, d := range f.adrift {
+		if f.lapsed(&d.session) {
+			delete(f.adrift, pid)
+			f.arrived(pid, d)
+		}
+	}
+	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		f.recent = nil
+		n.mu.Unlock()
+	}()
 	for after := sessionKey; ; {
 		var old []string
 		seen := 0
@@ -240,17 +280,22 @@ func (f *flow) reapOnce(ctx context.Context) {
 		})
 		if err != nil {
 			if ctx.Err() == nil && !errors.Is(err, eventlog.ErrClosed) {
-				f.n.server.opts.Logger.Warn().Err(err).Str("namespace", f.n.name).Msg("old sessions can't be listed")
+				n.server.opts.Logger.Warn().Err(err).Str("namespace", n.name).Msg("old sessions can't be listed")
 			}
 			return
 		}
-		f.n.mu.Lock()
-		old = slices.DeleteFunc(old, func(key string) bool { return f.live[key[len(sessionKey):]] != nil })
+		n.mu.Lock()
+		// The record of a session in use looks old, and so does what was read of one that has departed since.
+		old = slices.DeleteFunc(old, func(key string) bool {
+			pid := key[len(sessionKey):]
+			_, recent := f.recent[pid]
+			return recent || f.live[pid] != nil || f.departed[pid] != nil
+		})
 		if len(old) > 0 {
 			_ = f.submit(&eventlog.Batch{Delete: old}, recordOverhead, // they are found again the next time
 				func(uint64, error, *engineio.Batch) func() { return nil })
 		}
-		f.n.mu.Unlock()
+		n.mu.Unlock()
 		if seen < reapBatch {
 			return
 		}

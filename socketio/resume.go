@@ -281,6 +281,7 @@ func (f *flow) readmit(ctx context.Context, s *Socket, pid string, m *missed) er
 	n.server.stats.sockets.Add(1)
 	n.server.stats.connects.Add(1)
 	delete(f.departed, pid)
+	delete(f.adrift, pid)
 	f.live[pid] = s
 	_ = s.conn.session.Send(connectFrame(s)) // a session that is closing will close the socket too
 	for _, frame := range m.frames {
