@@ -65,7 +65,7 @@ WITH_SERVERS := HOLDFAST_BIN=$(CURDIR)/$(RACE_BIN) HOLDFAST_TESTSERVER=$(CURDIR)
 go-test: $(RACE_BIN) $(TESTSERVER) node_modules/.package-lock.json
 	$(WITH_SERVERS) $(GO) test -race -timeout 15m ./...
 
-js-test: $(TESTSERVER) node_modules/.package-lock.json
+js-test: $(RACE_BIN) $(TESTSERVER) node_modules/.package-lock.json
 	$(WITH_SERVERS) scripts/node-test test/js
 
 # FULL=1 for the sizes of the bars.
