@@ -48,12 +48,12 @@ func run(opts options, log zerolog.Logger) error {
 		return err
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: opts.headerTimeout, IdleTimeout: time.Minute}
+	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer cancel()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	fmt.Println("listening", listener.Addr())
 
-	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer cancel()
 	select {
 	case err := <-served:
 		return err
