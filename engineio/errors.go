@@ -20,6 +20,7 @@ var (
 	errTooLarge   = errors.New("payload too large")
 	errUTF8       = errors.New("text is not UTF-8")
 	errOverlap    = errors.New("overlapping poll requests")
+	errUpgraded   = errors.New("session has moved to another transport")
 	errPollGone   = errors.New("poll request was cancelled")
 	errDirection  = errors.New("packet type not allowed from a client")
 	errPostFailed = errors.New("data request was cut short")

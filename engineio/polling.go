@@ -11,6 +11,10 @@ import (
 // upgrade is under way.
 const noopPause = 100 * time.Millisecond
 
+// upgradePause is how long a GET that came behind the websocket which asks to take over waits before it is taken for
+// one that must be cut short: what ends the upgrade may have been sent before it, on the other connection.
+const upgradePause = 20 * time.Millisecond
+
 // lastPollWait is how long the end of a session is put off when its client says goodbye and no poll of it
 // waits: one that was sent just before may be overtaken by the goodbye, and is owed an answer.
 const lastPollWait = 50 * time.Millisecond
@@ -22,8 +26,9 @@ type pollWait struct {
 	done      chan struct{} // closed when the answer is through
 	control   *http.ResponseController
 	answering bool
-	followed  bool  // another GET waits for done
-	taken     int64 // cost of the frames in the answer: they count until it is through
+	followed  bool      // another GET waits for done
+	late      time.Time // until then it may have been sent after what ends an upgrade, and is refused if that comes
+	taken     int64     // cost of the frames in the answer: they count until it is through
 }
 
 // wake has the GET look at the queue again; nothing happens where none waits.
@@ -57,6 +62,11 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer, err := s.awaitAnswer(r, p)
+	if errors.Is(err, errUpgraded) {
+		s.endPoll(p)
+		s.srv.refuse(w, r, CodeBadRequest, err.Error())
+		return
+	}
 	if err != nil {
 		if s.endPoll(p) {
 			s.finish(ReasonTransportError, err, 0)
@@ -95,6 +105,9 @@ func (s *Session) beginPoll(w http.ResponseWriter, r *http.Request) (*pollWait, 
 		return nil, errOverlap
 	}
 	s.poll = &pollWait{ch: make(chan struct{}, 1), done: make(chan struct{}), control: http.NewResponseController(w)}
+	if s.probe != nil || s.offers > 0 {
+		s.poll.late = time.Now().Add(upgradePause)
+	}
 	if s.pollCame != nil {
 		close(s.pollCame)
 		s.pollCame = nil
@@ -125,12 +138,18 @@ func (s *Session) awaitAnswer(r *http.Request, p *pollWait) (pollAnswer, error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for paused := false; ; {
+		if s.conn != nil && s.state != stateClosed && time.Now().Before(p.late) {
+			return pollAnswer{}, errUpgraded
+		}
 		if answer, ok := s.answerPoll(p, paused); ok {
 			p.answering = true
 			return answer, nil
 		}
 		var tick <-chan time.Time
-		if paused = false; s.upgrading {
+		switch paused = false; {
+		case s.upgrading && s.noops == 0:
+			tick = time.After(upgradePause)
+		case s.upgrading:
 			tick = time.After(noopPause)
 		}
 		s.mu.Unlock()
@@ -169,7 +188,7 @@ func (s *Session) answerPoll(p *pollWait, paused bool) (a pollAnswer, ok bool) {
 		// Not together with what came before: a stock client acts on the close at once, and hands the packets
 		// of the same payload over only after that.
 		a.payload, a.end = closeFrame.appendPolling(nil), s.reason
-	case a.payload == nil && s.upgrading && (s.noops == 0 || paused):
+	case a.payload == nil && s.upgrading && (s.noops == 0 && p.late.IsZero() || paused):
 		s.noops = 1
 		a.payload, a.empty = noopFrame.appendPolling(nil), true
 	}

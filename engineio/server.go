@@ -225,7 +225,7 @@ func (srv *Server) serveSession(w http.ResponseWriter, r *http.Request, q query,
 	case upgrade && q.transport != string(TransportWebSocket):
 		srv.refuse(w, r, CodeBadRequest, "upgrade to "+q.transport)
 	case !upgrade && Transport(q.transport) != s.Transport():
-		srv.refuse(w, r, CodeBadRequest, "session is on another transport")
+		srv.refuse(w, r, CodeBadRequest, errUpgraded.Error())
 	case q.eio != "4":
 		srv.refuse(w, r, CodeBadRequest, "session speaks another protocol version")
 	case upgrade:

@@ -68,6 +68,7 @@ type Session struct {
 	posting   bool                     // a POST is being read
 	upgrading bool                     // the probe of conn-to-be was answered
 	noops     uint8                    // polls cut short for this upgrade
+	offers    int8                     // websocket handshakes for an upgrade that are being answered
 	conn      *wsConn                  // nil while polling
 	probe     *wsConn                  // the connection that asks to take over
 	poll      *pollWait                // the GET that waits, or whose answer is being written

@@ -7,6 +7,13 @@ import (
 
 var errUpgrade = errors.New("upgrade was not completed")
 
+// offering counts the requests for an upgrade that are being answered: its client may go on before offerProbe is called.
+func (s *Session) offering(by int8) {
+	s.mu.Lock()
+	s.offers += by
+	s.mu.Unlock()
+}
+
 // offerProbe makes c the connection that may take over from polling. It reports false when the session is not
 // one that can be upgraded now.
 func (s *Session) offerProbe(c *wsConn) bool {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -36,23 +37,26 @@ func TestUpgrade(t *testing.T) {
 
 // TestUpgradeReleasesThePoll has a GET wait before the probe comes, and another come after it.
 func TestUpgradeReleasesThePoll(t *testing.T) {
-	c, p := newRig(t, setup{}).poll()
-	got := c.goGet()
-	p.polling()
-	w := c.probe()
-	if a := wait(t, "the answer", got); a.body != "6" {
-		t.Errorf("GET: %d %q, %v", a.status, a.body, a.err)
-	}
-	if got := c.get(); got != "6" { // a client that polls on is answered too
-		t.Errorf("polled %q", got)
-	}
-	got = c.goGet()
-	p.polling()
-	w.send("5", "4a")
-	if a := wait(t, "the answer", got); a.body != "6" {
-		t.Errorf("GET: %d %q, %v", a.status, a.body, a.err)
-	}
-	w.want("4a")
+	synctest.Test(t, func(t *testing.T) {
+		c, p := newRig(t, setup{pipes: true}).poll()
+		got := c.goGet()
+		p.polling()
+		w := c.probe()
+		if a := wait(t, "the answer", got); a.body != "6" {
+			t.Errorf("GET: %d %q, %v", a.status, a.body, a.err)
+		}
+		if got := c.get(); got != "6" { // a client that polls on is answered too
+			t.Errorf("polled %q", got)
+		}
+		got = c.goGet()
+		p.polling()
+		time.Sleep(2 * upgradePause) // it can't be one that was sent after the end of the upgrade
+		w.send("5", "4a")
+		if a := wait(t, "the answer", got); a.body != "6" {
+			t.Errorf("GET: %d %q, %v", a.status, a.body, a.err)
+		}
+		w.want("4a")
+	})
 }
 
 // TestUpgradeOutlivesItsPolls has a client give up its GET once it has moved.
@@ -251,5 +255,36 @@ func TestUpgradeUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.conn.Close()
+	}
+}
+
+// TestPollOvertakesUpgrade has a GET arrive before the packet that ends the upgrade, though that was sent first, on the
+// other connection: it belongs to a transport that the client has left.
+func TestPollOvertakesUpgrade(t *testing.T) {
+	for name, probed := range map[string]bool{"before the probe": false, "after the probe": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, p := newRig(t, setup{pipes: true}).poll()
+				w := c.rig.websocket("&sid=" + c.sid)
+				if probed {
+					w.send("2probe")
+					w.want("3probe")
+				}
+				got := c.goGet()
+				p.polling()
+				synctest.Wait()
+				if !probed {
+					w.send("2probe")
+					w.want("3probe")
+				}
+				w.send("5", "4a")
+				if a := wait(t, "the answer", got); a.status != http.StatusBadRequest {
+					t.Errorf("GET: %d %q, %v", a.status, a.body, a.err)
+				}
+				w.want("4a")
+				w.send("4b") // the session is none the worse
+				w.want("4b")
+			})
+		})
 	}
 }

@@ -81,6 +81,8 @@ func (srv *Server) upgradeSession(w http.ResponseWriter, r *http.Request, s *Ses
 		return
 	}
 	defer srv.tasks.Done()
+	s.offering(1)
+	defer s.offering(-1)
 	c, taken, err := srv.switchProtocols(w, r, s, nil)
 	if err != nil {
 		return // the client is gone; its session goes on by polling
