@@ -1,25 +1,30 @@
 # What there is to build, run and test. `make run` and `make test` set up what they need.
 
-GO            ?= go
-BIN           := bin/holdfast
-RACE_BIN      := bin/holdfast-race
-TESTSERVER    := bin/testserver-race
-TOOLS         := $(CURDIR)/.tools
-BENCH_ARGS    ?=
-FUZZ_TIME     ?= 10s
-CONFIG        ?= config.yaml
+GO              ?= go
+BIN             := bin/holdfast
+RACE_BIN        := bin/holdfast-race
+TESTSERVER      := bin/testserver-race
+RECOVERY_SERVER := bin/recovery-server-race
+TOOLS           := $(CURDIR)/.tools
+BENCH_ARGS      ?=
+FUZZ_TIME       ?= 10s
+CONFIG          ?= config.yaml
+
+# The race detector is linked by cgo, whatever the environment has to say of it.
+RACE_GO         := CGO_ENABLED=1 $(GO)
 
 # A tool is built from the versions that tools/go.mod locks, and built again when one changes.
-tool_version   = $(shell awk '$$1 == "$(1)" && $$2 != "" { print $$2 }' tools/go.mod)
-GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(call tool_version,github.com/golangci/golangci-lint/v2)
-GOFUMPT       := $(TOOLS)/gofumpt-$(call tool_version,mvdan.cc/gofumpt)
-GOVULNCHECK   := $(TOOLS)/govulncheck-$(call tool_version,golang.org/x/vuln)
+tool_version     = $(shell awk '$$1 == "$(1)" && $$2 != "" { print $$2 }' tools/go.mod)
+GOLANGCI_LINT   := $(TOOLS)/golangci-lint-$(call tool_version,github.com/golangci/golangci-lint/v2)
+GOFUMPT         := $(TOOLS)/gofumpt-$(call tool_version,mvdan.cc/gofumpt)
+GOVULNCHECK     := $(TOOLS)/govulncheck-$(call tool_version,golang.org/x/vuln)
 
 # Our own Go files, whether committed yet or not.
-GO_FILES       = $(wildcard $(shell git ls-files --cached --others --exclude-standard -- '*.go'))
+GO_FILES         = $(shell find . \( -name node_modules -o -name '.?*' -o -name target \) -prune -o -name '*.go' -print)
 
 .DEFAULT_GOAL := build
-.PHONY: build run test lint fmt bench fuzz vuln go-test js-test recovery-test queue-test browser-test test-deps clean FORCE
+.PHONY: build run test race-build vet lint fmt bench fuzz vuln clean FORCE
+.PHONY: test-deps go-test js-test recovery-test queue-test browser-test
 
 ## build: the server, at bin/holdfast
 build: $(BIN)
@@ -29,11 +34,14 @@ $(BIN): FORCE
 	CGO_ENABLED=0 $(GO) build -trimpath -o $@ .
 
 $(RACE_BIN): FORCE
-	$(GO) build -race -o $@ .
+	$(RACE_GO) build -race -o $@ .
 
 # The application that the stock clients are tested against, on the public packages alone.
 $(TESTSERVER): FORCE
-	$(GO) build -race -o $@ ./test/testserver
+	$(RACE_GO) build -race -o $@ ./test/testserver
+
+$(RECOVERY_SERVER): FORCE
+	$(RACE_GO) build -race -o $@ ./test/recovery/server
 
 FORCE:
 
@@ -47,42 +55,47 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --no-progress
 	@touch $@
 
-## test: everything: format, lint, Go tests with -race, then the stock clients and a browser
-##       against a server built with -race
-test: test-deps
-	$(MAKE) --no-print-directory lint
-	$(MAKE) --no-print-directory go-test
-	$(MAKE) --no-print-directory js-test
-	$(MAKE) --no-print-directory recovery-test
-	$(MAKE) --no-print-directory queue-test
-	$(MAKE) --no-print-directory browser-test
+## test: everything, stage by stage: format and go vet, Go tests with -race, then the stock clients and a
+##       browser against servers built with -race; FULL=1 for the sizes of the bars
+test:
+	@scripts/test
 
-test-deps: node_modules/.package-lock.json
-	@scripts/test-deps
+test-deps:
+	@GO='$(GO)' scripts/test-deps
+	@$(MAKE) --no-print-directory node_modules/.package-lock.json
 
-WITH_SERVERS := HOLDFAST_BIN=$(CURDIR)/$(RACE_BIN) HOLDFAST_TESTSERVER=$(CURDIR)/$(TESTSERVER)
+## race-build: the servers that the tests drive
+race-build: $(RACE_BIN) $(TESTSERVER) $(RECOVERY_SERVER)
+
+WITH_SERVERS    := HOLDFAST_BIN=$(CURDIR)/$(RACE_BIN) HOLDFAST_TESTSERVER=$(CURDIR)/$(TESTSERVER)
 
 go-test: $(RACE_BIN) $(TESTSERVER) node_modules/.package-lock.json
-	$(WITH_SERVERS) $(GO) test -race -timeout 15m ./...
+	$(WITH_SERVERS) $(RACE_GO) test -race -vet=off -timeout 10m ./...
 
 js-test: $(RACE_BIN) $(TESTSERVER) node_modules/.package-lock.json
 	$(WITH_SERVERS) scripts/node-test test/js
 
 # FULL=1 for the sizes of the bars.
-recovery-test: $(RACE_BIN) node_modules/.package-lock.json
+recovery-test: $(RACE_BIN) $(RECOVERY_SERVER) node_modules/.package-lock.json
 	$(WITH_SERVERS) scripts/node-test test/recovery
 
 queue-test: $(RACE_BIN) node_modules/.package-lock.json
 	$(WITH_SERVERS) scripts/node-test test/queue
 
 browser-test: $(RACE_BIN) node_modules/.package-lock.json
-	$(WITH_SERVERS) scripts/node-test test/browser
+	CHROMIUM="$${CHROMIUM:-$$(command -v chromium || command -v chromium-browser || command -v google-chrome)}" \
+	 $(WITH_SERVERS) scripts/node-test test/browser
 
-## lint: go vet, gofumpt and golangci-lint; changes nothing
-lint: $(GOLANGCI_LINT) $(GOFUMPT)
-	$(GO) vet ./...
+## vet: go vet and gofumpt; changes nothing
+# With -race go vet reads what the tests are linked from, and nothing is compiled twice.
+vet: $(GOFUMPT)
+	$(RACE_GO) vet -race ./...
 	@unformatted=$$($(GOFUMPT) -l $(GO_FILES)); \
 	 if [ -n "$$unformatted" ]; then printf 'not formatted, run make fmt:\n%s\n' "$$unformatted"; exit 1; fi
+
+## lint: vet and golangci-lint, to be run before a commit: to build the linter takes minutes the first time, which is
+##       why test does without it
+lint: vet $(GOLANGCI_LINT)
 	$(GOLANGCI_LINT) run
 
 ## fmt: format the Go code

@@ -1,4 +1,5 @@
 // Clients that are many, silent or deaf: others are served, and memory goes back to where it was.
+// Runs alone: it opens tens of thousands of connections.
 
 import assert from "node:assert/strict";
 import net from "node:net";
