@@ -69,8 +69,12 @@ func (s *Store) submit(sub submission) error {
 		sub.batch = &eventlog.Batch{Done: sub.batch.Done}
 		sub.size = 0
 	}
-	s.pendingBytes += sub.size
-	s.pending = append(s.pending, sub)
+	if sub.trim != nil {
+		s.trims = append(s.trims, sub) // ahead of whatever waits: the more there is, the sooner it is due
+	} else {
+		s.pendingBytes += sub.size
+		s.pending = append(s.pending, sub)
+	}
 	sub.log.pending.Add(1)
 	signal(s.wake)
 	return nil
@@ -88,8 +92,12 @@ func signal(c chan struct{}) {
 func (s *Store) take(group []submission) ([]submission, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	group = append(group, s.trims...)
+	clear(s.trims)
+	s.trims = s.trims[:0]
 	size, n := int64(0), 0
-	for n < len(s.pending) && (n == 0 || size+s.pending[n].size <= s.groupBytes) {
+	most := min(s.groupBytes, s.flushBytes.Load())
+	for n < len(s.pending) && (n == 0 || size+s.pending[n].size <= most) {
 		size += s.pending[n].size
 		n++
 	}
@@ -99,7 +107,7 @@ func (s *Store) take(group []submission) ([]submission, bool) {
 		s.pending = s.spare[:0]
 	}
 	s.pendingBytes -= size
-	return group, s.closed && n == 0
+	return group, s.closed && len(group) == 0
 }
 
 // commitLoop is the committer: the only goroutine that writes to the database.
@@ -123,6 +131,7 @@ func (s *Store) commitLoop() {
 			}
 			s.answers <- s.commit(group)
 			clear(group)
+			s.free()
 		}
 	}
 }
@@ -175,6 +184,8 @@ func (s *Store) commit(group []submission) []answered {
 		for _, d := range drafts {
 			d.publish()
 		}
+	} else {
+		s.gaps = nil // found again when the database is opened anew
 	}
 	for i := range answers {
 		a := &answers[i]
@@ -277,7 +288,7 @@ func (s *Store) awaitRoom() {
 		if m.Levels[0].Sublevels <= maxSublevels {
 			size := int64(0)
 			if bound > 0 {
-				size = s.Size()
+				size = s.Size() - s.unboundedSize()
 			}
 			if size < bound || size < bound+bound/10 && waited > 50*time.Millisecond || bound == 0 {
 				return
@@ -288,6 +299,31 @@ func (s *Store) awaitRoom() {
 		}
 		time.Sleep(pause)
 	}
+}
+
+// unboundedSize is what the tables hold that no byte bound is about: the logs' state, and the events of logs
+// without a bound. Tables that partly do are estimated.
+func (s *Store) unboundedSize() int64 {
+	size, err := s.db.EstimateDiskUsage([]byte{metaByte}, []byte{stateByte + 1})
+	if err != nil {
+		return 0
+	}
+	for _, l := range s.openLogs() {
+		l.mu.Lock()
+		bounded := l.retention.MaxBytes > 0
+		l.mu.Unlock()
+		if bounded {
+			continue
+		}
+		for _, segment := range *l.segments.Load() {
+			n, err := s.db.EstimateDiskUsage(appendDataPrefix(nil, segment.id), appendDataPrefix(nil, segment.id+1))
+			if err != nil {
+				return int64(size)
+			}
+			size += n
+		}
+	}
+	return int64(size)
 }
 
 // publish makes the group's effect on a log its state.

@@ -38,6 +38,9 @@ func (s *Store) pebbleOptions(g *guard, d *damage) *pebble.Options {
 		MaxOpenFiles:          256,
 		FlushDelayDeleteRange: 500 * time.Millisecond,
 		CompactionConcurrencyRange: func() (int, int) {
+			if s.flushBytes.Load() < s.opts.MemTableSize/2 {
+				return 1, 1 // what two write anew at a time would weigh on a small byte bound
+			}
 			return 1, 2
 		},
 	}

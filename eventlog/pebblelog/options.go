@@ -38,7 +38,7 @@ type Options struct {
 const (
 	defaultCacheSize    = 8 << 20
 	defaultMemTableSize = 4 << 20
-	minFlushBytes       = 256 << 10
+	minFlushBytes       = 128 << 10
 	defaultMaxPending   = 64 << 20
 	defaultReserve      = 64 << 20
 	defaultRetry        = 250 * time.Millisecond

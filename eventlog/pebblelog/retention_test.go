@@ -4,21 +4,25 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2"
 
 	"holdfast/eventlog"
 )
 
 // TestStaysWithinBytes gives a log ten times its byte bound, in data that doesn't compress, and looks at
-// the disk all the while.
+// the disk all the while. Beside it is a log without a bound, as that of the queues.
 func TestStaysWithinBytes(t *testing.T) {
 	if testing.Short() {
-		t.Skip("writes hundreds of megabytes")
+		t.Skip("writes a hundred megabytes")
 	}
-	bounds, sizes := []int64{16 << 20}, []int{2000}
+	bounds, sizes := []int64{8 << 20}, []int{16 << 10}
 	if os.Getenv("HOLDFAST_BENCH_MILLION") != "" {
-		bounds, sizes = append(bounds, 64<<20), append(sizes, 100)
+		bounds, sizes = append(bounds, 16<<20, 64<<20), append(sizes, 100, 2000, 64<<10)
 	}
 	for _, bound := range bounds {
 		for _, size := range sizes {
@@ -30,6 +34,9 @@ func TestStaysWithinBytes(t *testing.T) {
 func testStaysWithinBytes(t *testing.T, bound int64, size int) {
 	s := mustOpen(t, t.TempDir(), Options{})
 	defer s.Close()
+	if _, err := s.Open("queues", eventlog.Retention{}); err != nil {
+		t.Fatal(err)
+	}
 	l, err := s.Open("log", eventlog.Retention{MaxBytes: bound})
 	if err != nil {
 		t.Fatal(err)
@@ -42,16 +49,23 @@ func testStaysWithinBytes(t *testing.T, bound int64, size int) {
 	start := time.Now()
 	peak := int64(0)
 	for written := int64(0); written < 10*bound; {
-		b := &eventlog.Batch{}
-		for range 100_000 / size {
+		var wg sync.WaitGroup
+		for range max(24, 100_000/size) {
 			at := rng.IntN(len(random) - size)
 			r := eventlog.Record{Rooms: []string{fmt.Sprint("room ", rng.IntN(1000))}, Data: random[at : at+size]}
-			b.Records = append(b.Records, r)
 			written += r.Size()
+			wg.Add(1)
+			done := func(_ uint64, err error) {
+				if err != nil {
+					t.Error(err)
+				}
+				wg.Done()
+			}
+			if err := l.Submit(&eventlog.Batch{Records: []eventlog.Record{r}, Done: done}); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if _, err := l.Append(t.Context(), b); err != nil {
-			t.Fatal(err)
-		}
+		wg.Wait()
 		peak = max(peak, s.Size())
 	}
 	st := l.Stats()
@@ -62,5 +76,52 @@ func testStaysWithinBytes(t *testing.T, bound int64, size int) {
 	}
 	if st.Bytes < bound/2 {
 		t.Errorf("only %d bytes of events are held under a bound of %d", st.Bytes, bound)
+	}
+}
+
+// TestRowsOfNoSegmentGo has rows in the store that were trimmed, and that a crash kept from being deleted:
+// they go when it is opened, and what is held stays.
+func TestRowsOfNoSegmentGo(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir, Options{})
+	retention := eventlog.Retention{MaxEvents: 2 * minSegmentEvents}
+	l, err := s.Open("log", retention)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := slices.Repeat([]eventlog.Record{{Rooms: []string{"a"}, Data: []byte("x")}}, 8*minSegmentEvents)
+	if _, err := l.Append(t.Context(), &eventlog.Batch{Records: events}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	segments := *l.(*Log).segments.Load()
+	oldest, newest := segments[0].id, segments[len(segments)-1].id
+	first, head := l.First(), l.Head()
+	if oldest < 2 || first == 1 {
+		t.Fatalf("nothing was trimmed: %+v", segments)
+	}
+	for _, id := range []uint64{0, oldest - 1, newest + 1} {
+		stray := segmentMeta{first: 1, id: id}
+		if err := s.db.Set(stray.appendEventKey(nil, 7), []byte("trimmed"), pebble.Sync); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s = mustOpen(t, dir, Options{})
+	defer s.Close()
+	if gaps, err := s.findGaps(); err != nil || len(gaps) != 0 {
+		t.Fatal("still there:", gaps, err)
+	}
+	if l, err = s.Open("log", retention); err != nil {
+		t.Fatal(err)
+	}
+	p, err := l.Read(t.Context(), eventlog.Query{Rooms: []string{"a"}, After: first - 1, Limit: 8 * minSegmentEvents})
+	if err != nil || uint64(len(p.Events)) != head+1-first {
+		t.Fatalf("%d of the events %d to %d are left: %v", len(p.Events), first, head, err)
 	}
 }

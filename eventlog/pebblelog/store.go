@@ -42,6 +42,7 @@ type Store struct {
 	logs         map[string]*Log
 	pending      []submission
 	spare        []submission
+	trims        []submission // taken before those of pending
 	pendingBytes int64
 	closed       bool
 
@@ -49,12 +50,13 @@ type Store struct {
 	db        *pebble.DB
 	guard     *guard
 	live      liveSegments
+	gaps      []gap            // what was trimmed and is to be deleted
 	unflushed int64            // bytes committed since the last flush
 	truncate  map[string]int64 // write-ahead logs to be cut before the database is opened again
 	health    health
 
-	// flushBytes is how much is committed before it is written to tables, diskBound the sum of the logs'
-	// byte bounds, 0 when one has none: see setFlushBytes.
+	// flushBytes is how much is committed before it is written to tables, diskBound the sum of the byte
+	// bounds of those logs that have one: see setFlushBytes.
 	flushBytes, diskBound atomic.Int64
 
 	views    *views
@@ -210,6 +212,15 @@ func (s *Store) afterOpen() error {
 	}
 	if err := s.findSegments(); err != nil {
 		return err
+	}
+	if !s.guard.frozen.Load() {
+		gaps, err := s.findGaps()
+		if err == nil {
+			err = addGaps(batch, gaps)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if batch.Empty() {
 		return nil
@@ -375,22 +386,28 @@ func (s *Store) add(l *Log) {
 	s.setFlushBytes()
 }
 
-// setFlushBytes fits the size of write-ahead logs, of which up to five are on disk, to the logs' bounds.
+// setFlushBytes fits the size of write-ahead logs, of which up to five are on disk, to the smallest of the
+// logs' byte bounds.
 func (s *Store) setFlushBytes() {
-	sum, unbounded := int64(0), false
+	sum, smallest := int64(0), int64(0)
 	for _, l := range s.openLogs() {
 		l.mu.Lock()
-		sum += l.retention.MaxBytes
-		unbounded = unbounded || l.retention.MaxBytes <= 0
+		bound := l.retention.MaxBytes
 		l.mu.Unlock()
+		if bound <= 0 {
+			continue
+		}
+		sum += bound
+		if smallest == 0 || bound < smallest {
+			smallest = bound
+		}
 	}
-	if unbounded {
-		s.diskBound.Store(0)
-		s.flushBytes.Store(s.opts.MemTableSize)
-		return
+	flush := s.opts.MemTableSize
+	if smallest > 0 {
+		flush = min(flush, max(smallest/48, minFlushBytes))
 	}
 	s.diskBound.Store(sum)
-	s.flushBytes.Store(min(s.opts.MemTableSize, max(sum/48, minFlushBytes)))
+	s.flushBytes.Store(flush)
 }
 
 // openLogs are the logs that are open at this moment.

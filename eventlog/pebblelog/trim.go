@@ -41,9 +41,7 @@ func (d *draft) trim(batch *pebble.Batch, t *trimming) error {
 		if n > 0 {
 			before = 0
 		}
-		if err := d.trimWithin(batch, &d.segments[n], t, t.trimmed-before); err != nil {
-			return err
-		}
+		d.trimWithin(&d.segments[n], t, t.trimmed-before)
 	}
 	if n == 0 {
 		return nil
@@ -61,9 +59,7 @@ func (d *draft) trim(batch *pebble.Batch, t *trimming) error {
 		}
 		// As wide as it may be: a table that reaches into what was trimmed before goes as a whole.
 		from, to := l.store.live.gapAround(gone.id)
-		if err := batch.DeleteRange(appendDataPrefix(nil, from), appendDataPrefix(nil, to), nil); err != nil {
-			return err
-		}
+		l.store.gaps = append(l.store.gaps, gap{appendDataPrefix(nil, from), appendDataPrefix(nil, to)})
 		done = to
 	}
 	if n == len(d.segments) || d.segments[n].id != t.id {
@@ -79,7 +75,7 @@ func (d *draft) trim(batch *pebble.Batch, t *trimming) error {
 
 // trimWithin frees a part of a segment, where the segment is so large against the bounds, which have
 // changed since it was begun, that it can't wait until all of it goes. The index rows do.
-func (d *draft) trimWithin(batch *pebble.Batch, segment *segmentMeta, t *trimming, bytes int64) error {
+func (d *draft) trimWithin(segment *segmentMeta, t *trimming, bytes int64) {
 	d.log.mu.Lock()
 	bound := d.log.retention.MaxBytes
 	d.log.mu.Unlock()
@@ -88,9 +84,9 @@ func (d *draft) trimWithin(batch *pebble.Batch, segment *segmentMeta, t *trimmin
 		size = d.rec.bytes
 	}
 	if size < max(bound/8, 2*minPartBytes) || bytes < max(bound/32, minPartBytes) {
-		return nil
+		return
 	}
-	return batch.DeleteRange(segment.appendEventKey(nil, segment.first), segment.appendEventKey(nil, t.first), nil)
+	d.log.store.gaps = append(d.log.store.gaps, gap{segment.appendEventKey(nil, segment.first), segment.appendEventKey(nil, t.first)})
 }
 
 const minPartBytes = 256 << 10
@@ -103,12 +99,15 @@ func (l *Log) overdue() bool {
 
 // maxBytes is how many bytes of events are kept under the byte bound, so that the store stays below 1.2
 // times of it on disk. Beside the events there are: five write-ahead logs at most, and about eight times
-// as much in tables that a compaction reads and has not yet replaced; a segment that is only partly
-// trimmed, and the sixteenth that the keeper lets pass. mu is held.
+// as much in tables that a compaction reads and has not yet replaced; tables that reach over the end of what
+// was trimmed; a segment that is only partly trimmed, and the sixteenth that the keeper lets pass. mu is held.
 func (l *Log) maxBytes() int64 {
 	bound := l.retention.MaxBytes
-	return max(min(bound, bound+bound*3/40-13*l.store.flushBytes.Load()), bound/2)
+	return max(min(bound, bound+bound*3/40-13*l.store.flushBytes.Load()-edgeBytes), bound/2)
 }
+
+// edgeBytes is what tables take that are only partly trimmed.
+const edgeBytes = 3 << 19
 
 // Trim implements eventlog.Log.
 func (l *Log) Trim(ctx context.Context) error {

@@ -109,7 +109,7 @@ type Recovery struct {
 	MaxMissedBytes  Size          `yaml:"max_missed_bytes" doc:"Bytes that one client is handed over; less than limits.send_buffer."`
 	MaxAge          time.Duration `yaml:"max_age" doc:"Age at which an event is deleted, for each namespace; at least the window."`
 	MaxEvents       int           `yaml:"max_events" doc:"Events that a namespace keeps; older ones are deleted first; 0: no bound."`
-	MaxBytes        Size          `yaml:"max_bytes" doc:"Bytes of events that a namespace keeps; older ones are deleted first; 0: no bound."`
+	MaxBytes        Size          `yaml:"max_bytes" doc:"Bytes that the events of a namespace may take; older ones are deleted first. Its files stay below 1.2 times as much; on a disk at least 8MiB; 0: no bound."`
 }
 
 // Queues bounds the durable queues. A queue comes into being on first use.

@@ -156,6 +156,7 @@ func TestErrorsNamePlaceKeyAndCause(t *testing.T) {
 		{name: "no transports", file: "transports: []", want: `transports: must name`},
 		{name: "transport twice", file: "transports: [polling, polling]", want: `transports: names polling twice`},
 		{name: "no interval", file: "ping_interval: 0s", want: `ping_interval: 0s is too short`},
+		{name: "bound too small for a disk", file: "recovery: {max_bytes: 4MiB}", want: `recovery.max_bytes: 4MiB is too small: on a disk the least is 8MiB`},
 		{name: "negative timeout", file: "shutdown: {timeout: -1s}", want: `shutdown.timeout: -1s is too short`},
 		{name: "no payload", file: "max_payload: 0", want: `max_payload: must be at least 1 byte`},
 		{name: "payload beyond the buffer", file: "max_payload: 10MB", want: `limits.send_buffer: 4MiB is less than max_payload, 10MB`},

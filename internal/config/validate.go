@@ -216,6 +216,9 @@ func (l *loader) validateLimits(c *Config) {
 	l.atLeast("limits.handshake_timeout", c.Limits.HandshakeTimeout, 10*time.Millisecond)
 }
 
+// minDiskBytes is the least byte bound of a log under which its store stays below 1.2 times of it on disk.
+const minDiskBytes Size = 8 << 20
+
 func (l *loader) validateRecovery(c *Config) {
 	r := c.Recovery
 	if !r.Enabled {
@@ -248,6 +251,10 @@ func (l *loader) validateRecovery(c *Config) {
 		if bound.value < bound.least {
 			l.reject(bound.key, "must be at least %d", bound.least)
 		}
+	}
+	if r.Durability == DurabilityDisk && r.MaxBytes > 0 && r.MaxBytes < minDiskBytes {
+		l.reject("recovery.max_bytes", "%s is too small: on a disk the least is %s, below which the store could not keep near it; 0 is no bound",
+			r.MaxBytes, minDiskBytes)
 	}
 	if r.MaxMissedBytes >= c.Limits.SendBuffer {
 		l.reject("recovery.max_missed_bytes", "%s is not less than limits.send_buffer, %s: what is handed over must fit in it",
