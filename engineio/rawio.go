@@ -1,7 +1,6 @@
 package engineio
 
 import (
-	"errors"
 	"io"
 	"syscall"
 )
@@ -30,19 +29,18 @@ func (o *writeOp) try(raw syscall.RawConn, b []byte) (n int, err error) {
 
 func (o *writeOp) write(fd uintptr) bool {
 	for o.n < len(o.b) {
-		n, err := syscall.Write(int(fd), o.b[o.n:])
-		if n > 0 {
-			o.n += n
-		}
+		n, errno := rawWrite(fd, o.b[o.n:])
 		switch {
-		case err == nil && n > 0, errors.Is(err, syscall.EINTR):
-		case err == nil:
+		case errno == 0 && n > 0:
+			o.n += n
+		case errno == 0:
 			o.err = io.ErrUnexpectedEOF
 			return true
-		case errors.Is(err, syscall.EAGAIN):
+		case errno == syscall.EINTR:
+		case errno == syscall.EAGAIN:
 			return true
 		default:
-			o.err = err
+			o.err = errno
 			return true
 		}
 	}
@@ -82,20 +80,20 @@ func (o *readOp) tryRead(fd uintptr) bool {
 		o.buf = getBuffer(readBufferSize)
 	}
 	for {
-		n, err := syscall.Read(int(fd), o.buf[o.have:])
+		n, errno := rawRead(fd, o.buf[o.have:])
 		switch {
-		case err == nil && n > 0:
+		case errno == 0 && n > 0:
 			o.n = n
 			return true
-		case err == nil:
+		case errno == 0:
 			o.err = io.EOF
 			return true
-		case errors.Is(err, syscall.EINTR):
-		case errors.Is(err, syscall.EAGAIN):
+		case errno == syscall.EINTR:
+		case errno == syscall.EAGAIN:
 			o.release()
 			return false
 		default:
-			o.err = err
+			o.err = errno
 			return true
 		}
 	}

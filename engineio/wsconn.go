@@ -48,7 +48,7 @@ type wsConn struct {
 
 func newWSConn(conn net.Conn, srv *Server, s *Session) *wsConn {
 	c := &wsConn{Conn: conn, srv: srv, s: s}
-	if sc, ok := conn.(syscall.Conn); ok {
+	if sc, ok := conn.(syscall.Conn); ok && hasRaw {
 		if raw, err := sc.SyscallConn(); err == nil {
 			c.raw = raw
 		}
