@@ -301,6 +301,9 @@ func TestRecoveryRefusesWhatItCannotDoExactly(t *testing.T) {
 		"other epoch":          func(b *comeback) { b.offset = other },
 		"offset of the future": func(b *comeback) { b.offset = future },
 		"truncated offset":     func(b *comeback) { b.offset = b.offset[:3] },
+		"offset without end":   func(b *comeback) { b.offset = b.offset[:len(b.offset)-1] },
+		"offset without check": func(b *comeback) { b.offset = b.offset[:len(b.offset)-4] },
+		"altered offset":       func(b *comeback) { b.offset = b.offset[:len(b.offset)-5] + "0" + b.offset[len(b.offset)-4:] },
 		"no offset at all":     func(b *comeback) { b.offset = "-" },
 		"long offset":          func(b *comeback) { b.offset = strings.Repeat("9", 10_000) },
 		"too much missed": func(*comeback) {

@@ -7,6 +7,7 @@ import { describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { eventually } from "../js/lib/waiting.mjs";
 import { App, Own } from "./lib/app.mjs";
+import { forged, takenApart } from "./lib/offsets.mjs";
 import { end, Person, Publisher, Subscriber } from "./lib/people.mjs";
 
 /** Someone with a session that is worth stealing: cut off, with an event waiting. */
@@ -45,7 +46,16 @@ describe("a claim that is not the client's", () => {
     await owner.cut();
     await publisher.publish("secret");
     const { pid, offset, id } = stolen;
-    const [epoch, seq] = offset.split("-");
+    const { epoch, seq } = takenApart(offset);
+    assert.equal(forged({ epoch, seq }), offset);
+    const check = offset.slice(-4);
+    const [e, s] = [epoch.toString(36), seq.toString(36)];
+    await owner.heal();
+    for (let i = 0; i < 40; i++) await publisher.publish("secret"); // so that a cut offset would be an earlier one
+    await eventually("them", () => owner.received.length === 42);
+    await owner.cut();
+    await publisher.publish("secret");
+    const newest = owner.socket._lastOffset;
     const chat = await Person.arrive(app, { nsp: "/chat", auth: { name: "Ada", key: "the secret key of Ada" } });
     const flip = (text, i) => text.slice(0, i) + (text[i] === "a" ? "b" : "a") + text.slice(i + 1);
 
@@ -62,15 +72,20 @@ describe("a claim that is not the client's", () => {
       "a private id that is an object": { pid: { [pid]: pid }, offset },
       "a private id that is a path": { pid: `../${pid}`, offset },
       "a very long private id": { pid: pid.repeat(1000), offset },
-      "an offset of another epoch": { pid, offset: `${flip(epoch, 1)}-${seq}` },
-      "an offset of the future": { pid, offset: `${epoch}-zzzzzz` },
-      "an offset without a sequence": { pid, offset: `${epoch}-` },
-      "an offset without an epoch": { pid, offset: `-${seq}` },
-      "half an offset": { pid, offset: epoch.slice(0, 4) },
-      "an offset with a sign": { pid, offset: `${epoch}-+${seq}` },
-      "an offset with a zero before it": { pid, offset: `${epoch}-0${seq}` },
-      "an offset in capitals": { pid, offset: `${epoch.toUpperCase()}-${seq}` },
-      "an offset that is too large for a number": { pid, offset: `${epoch}-${"z".repeat(13)}` },
+      "an offset of another epoch": { pid, offset: forged({ epoch: epoch + 1n, seq }) },
+      "an offset of the future": { pid, offset: forged({ epoch, seq: 10_000_000n }) },
+      "an offset without a sequence": { pid, offset: `${e}-` },
+      "an offset with a check alone": { pid, offset: `${e}-${check}` },
+      "an offset without an epoch": { pid, offset: `-${s}${check}` },
+      "half an offset": { pid, offset: offset.slice(0, 4) },
+      "an offset with a sign": { pid, offset: `${e}-+${s}${check}` },
+      "an offset with a zero before it": { pid, offset: `${e}-0${s}${check}` },
+      "an offset in capitals": { pid, offset: `${e.toUpperCase()}-${s}${check}` },
+      "an offset that is too large for a number": { pid, offset: `${e}-${"z".repeat(13)}${check}` },
+      "an earlier offset with the check of a later": { pid, offset: `${e}-${s}${newest.slice(-4)}` },
+      "an offset without its check": { pid, offset: newest.slice(0, -4) },
+      "an offset off by one digit": { pid, offset: flip(newest, newest.length - 5) },
+      ...Object.fromEntries([1, 2, 3, 5].map((n) => [`an offset truncated by ${n}`, { pid, offset: newest.slice(0, -n) }])),
       "an offset that is a number": { pid, offset: 1 },
       "an offset that is an object": { pid, offset: { $gt: "" } },
       "a very long offset": { pid, offset: offset.repeat(1000) },
@@ -83,8 +98,8 @@ describe("a claim that is not the client's", () => {
     }
     assert.equal(await owner.heal(), true, app.logTail);
     await publisher.publish("secret");
-    await eventually("the rest", () => owner.received.length === 3);
-    assert.deepEqual(owner.received.map(({ n }) => n), [0, 1, 2]);
+    await eventually("the rest", () => owner.received.length === 44);
+    assert.deepEqual(owner.received.map(({ n }) => n), [...Array(44).keys()]);
   });
 
   for (const live of [true, false]) {

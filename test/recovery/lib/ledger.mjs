@@ -2,8 +2,8 @@
 
 const SHOWN = 12; // problems that a failure lists
 
-/** The sequence in an offset, for what surrounds a gap. Clients take offsets as they are. */
-const seq = (offset) => (typeof offset === "string" ? parseInt(offset.slice(offset.indexOf("-") + 1), 36) : NaN);
+/** The sequence in an offset, without the check behind it, for what surrounds a gap. Clients take offsets as they are. */
+const seq = (offset) => (typeof offset === "string" ? parseInt(offset.slice(offset.indexOf("-") + 1, -4), 36) : NaN);
 
 /**
  * Problems, as lines; none is the wanted result. `log` has each room's events, as [{ offset, n }], from the one on that
