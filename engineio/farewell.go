@@ -96,6 +96,9 @@ func (c *wsConn) part() bool {
 	gone := c.gone
 	if !gone {
 		c.srv.parting[c] = struct{}{}
+		if c.parted == nil && c.poller.Load() != nil {
+			c.parted = time.AfterFunc(lingerTimeout, c.kick)
+		}
 	}
 	c.srv.partMu.Unlock()
 	if gone {
@@ -108,6 +111,10 @@ func (c *wsConn) part() bool {
 // kick makes the reader, and a writer that waits, give up at once.
 func (c *wsConn) kick() {
 	c.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // fails only where it is closed already
+	c.kicked.Store(true)
+	if p := c.poller.Load(); p != nil && c.turns.Add(1) == 1 {
+		p.push(c)
+	}
 }
 
 // linger reads and forgets until the client hangs up or its time is over.
@@ -139,7 +146,13 @@ func (c *wsConn) leave() {
 	c.gone = true
 	delete(c.srv.parting, c)
 	said, told := c.said, c.told
+	if c.parted != nil {
+		c.parted.Stop()
+	}
 	c.srv.partMu.Unlock()
+	if p := c.poller.Load(); p != nil {
+		p.remove(c)
+	}
 	if said != nil {
 		<-said
 	}

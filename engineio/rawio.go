@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"io"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -72,6 +73,32 @@ func (o *readOp) read(c *wsConn) {
 	}
 	if err := c.raw.Read(o.f); err != nil {
 		o.err = err
+	}
+}
+
+// readNow is read without waiting. It says whether there may be more: the buffer was filled, or what is behind is the end.
+func (o *readOp) readNow(fd uintptr, hung *atomic.Bool) (more bool) {
+	if o.buf == nil {
+		o.buf = getBuffer(readBufferSize)
+	}
+	room := o.buf[o.have:]
+	for {
+		n, errno := rawRead(fd, room)
+		switch {
+		case errno == 0 && n > 0:
+			o.n = n
+			return n == len(room) || hung.Load()
+		case errno == 0:
+			o.err = io.EOF
+			return false
+		case errno == syscall.EINTR:
+		case errno == syscall.EAGAIN:
+			hung.Store(false) // it was said of an earlier connection with this descriptor
+			return false
+		default:
+			o.err = errno
+			return false
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -26,6 +27,7 @@ type Server struct {
 	wheel    *wheel
 	crew     crew
 	flushers []*flusher
+	pollers  []func() *poller // by shard; each is made when the first connection needs it
 	start    time.Time
 	stats    counters
 
@@ -35,14 +37,16 @@ type Server struct {
 	draining bool       // no more sessions
 	over     bool       // no more tasks but those that another one begins
 	count    int        // of sessions
+	polling  []*poller  // those that were made
 
 	stopping atomic.Bool // Shutdown was called
 	hurry    atomic.Bool // and its context ended
-	partMu   sync.Mutex  // a leaf
+	partMu   sync.Mutex  // before those of the pollers and the crew
 	parting  map[*wsConn]struct{}
 
 	live  sync.WaitGroup // open sessions, and one more until Shutdown
 	tasks sync.WaitGroup // goroutines, and one more until Shutdown
+	polls sync.WaitGroup // goroutines of the pollers
 	done  chan struct{}
 	ended chan struct{} // Shutdown is through
 	once  sync.Once
@@ -71,6 +75,7 @@ func NewServer(o Options, h Handler) (*Server, error) {
 		fl := newFlusher()
 		srv.flushers = append(srv.flushers, fl)
 		srv.spawn(func() { fl.run(srv.done) })
+		srv.pollers = append(srv.pollers, sync.OnceValue(srv.newPoller))
 	}
 	srv.spawn(func() { srv.wheel.run(srv.done, (*Session).look) })
 	return srv, nil
@@ -80,6 +85,24 @@ func NewServer(o Options, h Handler) (*Server, error) {
 func (srv *Server) now() int64 { return int64(time.Since(srv.start)) }
 
 func (srv *Server) flusherOf(s *Session) *flusher { return srv.flushers[s.shard] }
+
+// pollerOf is the one that waits for the session's connections, or nil where there can be none.
+func (srv *Server) pollerOf(s *Session) *poller { return srv.pollers[s.shard]() }
+
+func (srv *Server) newPoller() *poller {
+	p, err := newPoller(srv)
+	if err != nil {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			srv.opts.Logger.Warn().Err(err).Msg("each websocket needs a goroutine of its own")
+		}
+		return nil
+	}
+	srv.mu.Lock()
+	srv.polling = append(srv.polling, p)
+	srv.mu.Unlock()
+	srv.polls.Go(p.run)
+	return p
+}
 
 // spawn runs f on a goroutine that Shutdown waits for. The caller is itself such a goroutine, or holds a session
 // open.
@@ -158,6 +181,13 @@ func (srv *Server) windUp() {
 	srv.mu.Unlock()
 	srv.tasks.Done()
 	srv.tasks.Wait()
+	srv.mu.Lock()
+	polling := srv.polling
+	srv.mu.Unlock()
+	for _, p := range polling {
+		p.close()
+	}
+	srv.polls.Wait()
 	close(srv.ended)
 }
 

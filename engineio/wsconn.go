@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -22,8 +24,8 @@ const (
 	closeEcho          = uint16(1) // not a code: a close frame with the code and the reason of the client's own
 )
 
-// wsConn is a websocket connection. One goroutine at a time has it, by turns wait and one of the crew: it reads it, and is
-// the only one to close it; others end it with farewell or kick.
+// wsConn is a websocket connection. One goroutine at a time has it, by turns one that waits and one of the crew: it reads
+// it, and is the only one to close it; others end it with farewell or kick.
 type wsConn struct {
 	net.Conn
 	raw     syscall.RawConn // nil where the connection has no descriptor (TLS)
@@ -32,9 +34,18 @@ type wsConn struct {
 	deflate bool        // permessage-deflate was negotiated
 	probing *time.Timer // bounds an upgrade; nil once the connection carries the session
 
-	gone bool          // closed by its reader; Server.partMu
-	told bool          // that it ends; Server.partMu
-	said chan struct{} // closed when the farewell was written, where that takes a goroutine; Server.partMu
+	// Where a poller waits for the connection, who raises turns from zero has it served, and who serves it has it until
+	// turns is zero again.
+	poller atomic.Pointer[poller]
+	turns  atomic.Int32
+	hung   atomic.Bool // there is an end to be read, behind what else is there
+	kicked atomic.Bool
+	fd     int
+
+	parted *time.Timer   // bounds what is left of a connection that a poller waits for; Server.partMu
+	gone   bool          // closed by its reader; Server.partMu
+	told   bool          // that it ends; Server.partMu
+	said   chan struct{} // closed when the farewell was written, where that takes a goroutine; Server.partMu
 
 	in       readOp
 	header   bytes.Reader // over the bytes at hand, to read a header from
@@ -76,26 +87,85 @@ var (
 // handshake.
 func (c *wsConn) start(taken []byte) {
 	c.srv.tasks.Add(1) // until leave
-	if len(taken) == 0 {
-		go c.wait()
-		return
+	if len(taken) > 0 {
+		c.in.buf = getBuffer(max(len(taken), readBufferSize))
+		c.in.n = copy(c.in.buf, taken)
 	}
-	c.in.buf = getBuffer(max(len(taken), readBufferSize))
-	c.in.n = copy(c.in.buf, taken)
-	c.srv.engage(c)
+	switch {
+	case c.raw != nil && c.join(c.srv.pollerOf(c.s)):
+	case len(taken) > 0:
+		c.srv.engage(c)
+	default:
+		go c.wait()
+	}
 }
 
-// wait is all that a connection does while nothing arrives.
+// join has a poller wait for the connection. It reports false when that is not possible.
+func (c *wsConn) join(p *poller) bool {
+	if p == nil {
+		return false
+	}
+	c.turns.Store(1)
+	c.poller.Store(p)
+	if err := p.add(c); err != nil {
+		c.poller.Store(nil)
+		c.srv.opts.Logger.Warn().Err(err).Msg("a websocket needs a goroutine of its own")
+		return false
+	}
+	if c.in.n > 0 || !c.turns.CompareAndSwap(1, 0) {
+		p.push(c)
+	}
+	return true
+}
+
+// serve handles what has arrived, by one read. What is left is served when others have had their turn.
+func (c *wsConn) serve() {
+	seen := c.turns.Load() // before the read: what comes later is another turn
+	more := true
+	switch {
+	case c.kicked.Load():
+		c.in.err = os.ErrDeadlineExceeded
+	case c.in.n == 0:
+		more = c.in.readNow(uintptr(c.fd), &c.hung)
+	}
+	work, err := c.handleRead()
+	if err != nil {
+		c.finishReading(work, err)
+		return
+	}
+	c.in.release()
+	if more || !c.turns.CompareAndSwap(seen, 0) {
+		c.poller.Load().push(c)
+	}
+	if work != nil {
+		c.s.work(work)
+	}
+}
+
+// wait is what a connection does without a poller while nothing arrives.
 func (c *wsConn) wait() {
 	c.in.read(c)
 	c.srv.engage(c)
 }
 
-// Run handles what has arrived, and waits for more or ends the connection.
+// Run implements Work for wait: it handles what has arrived, and waits for more or ends the connection.
 func (c *wsConn) Run() {
-	err := c.in.err
-	var work Work
+	work, err := c.handleRead()
+	if err != nil {
+		c.finishReading(work, err)
+		return
+	}
+	go c.wait()
+	if work != nil {
+		c.s.work(work)
+	}
+}
+
+// handleRead handles what the last read has brought, the error too.
+func (c *wsConn) handleRead() (work Work, err error) {
+	err = c.in.err
 	if n := c.in.n; n > 0 {
+		c.in.n = 0
 		c.in.have += n
 		c.srv.stats.bytesIn.Add(uint64(n))
 		var failed error
@@ -103,13 +173,11 @@ func (c *wsConn) Run() {
 			err = failed
 		}
 	}
-	if err == nil {
-		go c.wait()
-		if work != nil {
-			c.s.work(work)
-		}
-		return
-	}
+	return work, err
+}
+
+// finishReading ends the connection, whose last batch left some work.
+func (c *wsConn) finishReading(work Work, err error) {
 	if work != nil {
 		c.srv.engage(putOff{c.s, work})
 	}
