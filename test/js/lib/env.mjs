@@ -1,8 +1,11 @@
-// What a run may change from outside: which server is driven, and how large the large tests are.
+// What a run may change from outside: which server is driven, and how large the large tests are: with FULL=1 as large as
+// the bars of the project, and each size for itself by its name.
 
-const number = (name, fallback) => {
+const full = process.env.FULL === "1";
+
+const number = (name, usual, large = usual) => {
   const text = process.env[name];
-  if (text === undefined || text === "") return fallback;
+  if (text === undefined || text === "") return full ? large : usual;
   const value = Number(text);
   if (!Number.isFinite(value) || value < 0) throw new Error(`${name}: not a number: ${text}`);
   return value;
@@ -19,9 +22,9 @@ export const holdfastOnly = (why) => ({ skip: isNode ? `Holdfast's own promise: 
 
 export const scale = {
   /** How often the burst of 100,000 deliveries is repeated. */
-  burstRuns: number("HOLDFAST_BURST_RUNS", 2),
-  /** How long the blocking handler blocks, in milliseconds (the bar is 60000). */
-  blockMs: number("HOLDFAST_BLOCK_MS", 5000),
+  burstRuns: number("HOLDFAST_BURST_RUNS", 2, 10),
+  /** How long the blocking handler blocks, in milliseconds. */
+  blockMs: number("HOLDFAST_BLOCK_MS", 5000, 60_000),
   /** Numbered events from one client. */
   numbered: number("HOLDFAST_NUMBERED", 10000),
   /** Clients that reset their connection around CONNECT. */
