@@ -278,10 +278,10 @@ const maxSublevels = 16
 
 // awaitRoom holds up the next group while compactions are behind: while there are too many tables for a
 // read to look into, and while what was trimmed is freed more slowly than new events come. The latter a
-// little at the bound, longer near the limit of 1.2 times of it: otherwise a store with a small bound
-// outgrows it.
+// little near the bound, longer past it, since what is under way may take up to the limit of 1.2 times of it:
+// otherwise a store with a small bound outgrows it.
 func (s *Store) awaitRoom() {
-	bound := s.diskBound.Load()
+	bound := s.diskBound()
 	const pause = 5 * time.Millisecond
 	for waited := time.Duration(0); waited < 2*time.Second && !s.guard.frozen.Load(); waited += pause {
 		m := s.db.Metrics()
@@ -290,7 +290,7 @@ func (s *Store) awaitRoom() {
 			if bound > 0 {
 				size = s.Size() - s.unboundedSize()
 			}
-			if size < bound || size < bound+bound/10 && waited > 50*time.Millisecond || bound == 0 {
+			if size < bound-bound/16 || size < bound+bound/32 && waited > 50*time.Millisecond || bound == 0 {
 				return
 			}
 			if m.Compact.NumInProgress == 0 && m.Flush.NumInProgress == 0 && m.Table.ObsoleteCount == 0 {
@@ -299,6 +299,25 @@ func (s *Store) awaitRoom() {
 		}
 		time.Sleep(pause)
 	}
+}
+
+// diskBound is the sum of the logs' byte bounds, of those that are not full yet in proportion; 0 where none is
+// full.
+func (s *Store) diskBound() int64 {
+	sum, full := int64(0), false
+	for _, l := range s.openLogs() {
+		l.mu.Lock()
+		if bound := l.retention.MaxBytes; bound > 0 {
+			most := l.maxBytes()
+			full = full || l.bytes >= most-most/16
+			sum += int64(float64(bound) * min(float64(l.bytes)/float64(most), 1))
+		}
+		l.mu.Unlock()
+	}
+	if !full {
+		return 0
+	}
+	return sum
 }
 
 // unboundedSize is what the tables hold that no byte bound is about: the logs' state, and the events of logs

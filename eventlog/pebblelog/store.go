@@ -55,9 +55,8 @@ type Store struct {
 	truncate  map[string]int64 // write-ahead logs to be cut before the database is opened again
 	health    health
 
-	// flushBytes is how much is committed before it is written to tables, diskBound the sum of the byte
-	// bounds of those logs that have one: see setFlushBytes.
-	flushBytes, diskBound atomic.Int64
+	// flushBytes is how much is committed before it is written to tables: see setFlushBytes.
+	flushBytes atomic.Int64
 
 	views    *views
 	wake     chan struct{}   // capacity 1, to the committer
@@ -389,16 +388,12 @@ func (s *Store) add(l *Log) {
 // setFlushBytes fits the size of write-ahead logs, of which up to five are on disk, to the smallest of the
 // logs' byte bounds.
 func (s *Store) setFlushBytes() {
-	sum, smallest := int64(0), int64(0)
+	smallest := int64(0)
 	for _, l := range s.openLogs() {
 		l.mu.Lock()
 		bound := l.retention.MaxBytes
 		l.mu.Unlock()
-		if bound <= 0 {
-			continue
-		}
-		sum += bound
-		if smallest == 0 || bound < smallest {
+		if bound > 0 && (smallest == 0 || bound < smallest) {
 			smallest = bound
 		}
 	}
@@ -406,7 +401,6 @@ func (s *Store) setFlushBytes() {
 	if smallest > 0 {
 		flush = min(flush, max(smallest/48, minFlushBytes))
 	}
-	s.diskBound.Store(sum)
 	s.flushBytes.Store(flush)
 }
 

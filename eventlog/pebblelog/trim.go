@@ -107,7 +107,7 @@ func (l *Log) maxBytes() int64 {
 }
 
 // edgeBytes is what tables take that are only partly trimmed.
-const edgeBytes = 3 << 19
+const edgeBytes = 2 << 20
 
 // Trim implements eventlog.Log.
 func (l *Log) Trim(ctx context.Context) error {
