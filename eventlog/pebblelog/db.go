@@ -48,6 +48,7 @@ func (s *Store) pebbleOptions(g *guard, d *damage) *pebble.Options {
 	for i := range o.TargetFileSizes {
 		o.TargetFileSizes[i] = min(int64(1)<<(19+i), 8<<20)
 	}
+	o.TargetFileSizes[1] = 512 << 10 // all there is in a store below LBaseMaxBytes
 	o.EventListener = &pebble.EventListener{
 		BackgroundError: func(err error) {
 			if !g.frozen.Load() {

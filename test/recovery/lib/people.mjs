@@ -150,7 +150,8 @@ export class Publisher extends Person {
   acked = new Map();
   refused = new Map();
   open = new Map();
-  lastError;
+  /** The codes of the errors, each with how often it came. */
+  codes = new Map();
 
   /** Resolves when there is an answer or none will come, with "acked", "refused" or "open". */
   async publish(room, ...args) {
@@ -160,7 +161,7 @@ export class Publisher extends Person {
     try {
       const answer = await this.ask("publish", room, "news", room, n, ...args);
       outcome = answer.ok === true ? "acked" : "refused";
-      if (answer.error) this.lastError = answer.error;
+      if (answer.error) this.codes.set(answer.error.code, (this.codes.get(answer.error.code) ?? 0) + 1);
     } catch {
       // the connection was lost before the answer
     }
@@ -189,7 +190,7 @@ export class Publisher extends Person {
     const worker = async (room) => {
       while (!signal.aborted) {
         if (!this.socket.connected) await eventually("the publisher to be back", () => this.socket.connected || signal.aborted, LIMIT);
-        else await this.publish(room, ...args);
+        else if ((await this.publish(room, ...args)) === "refused") await pause(20); // or it would ask without a rest
       }
     };
     await Promise.all(Array.from({ length: width }, (_, i) => worker(rooms[i % rooms.length])));
