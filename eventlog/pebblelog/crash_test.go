@@ -72,6 +72,7 @@ func crashChild(dir string) {
 // TestKilled kills a process that appends, again and again at random moments, with SIGKILL: all that it
 // acknowledged is there, and each batch as a whole or not at all.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts and kills processes")
 	}

@@ -88,6 +88,7 @@ func readEverything(t *testing.T, l eventlog.Log) (events, keys int, err error) 
 }
 
 func TestDamage(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		pattern  string
 		from, to float64
@@ -103,6 +104,7 @@ func TestDamage(t *testing.T) {
 		{pattern: "MANIFEST-*", remove: true, nothing: true},
 	} {
 		t.Run(fmt.Sprintf("%s %v remove %v", c.pattern, c.from, c.remove), func(t *testing.T) {
+			t.Parallel()
 			dir, epoch := madeStore(t)
 			name := newest(t, dir, c.pattern)
 			if c.remove {

@@ -19,9 +19,11 @@ import (
 // TestFailingWrites fails every kind of file, in every way that a disk does, under load: publishers get an
 // error, reading goes on, and once writing works the store goes on with exactly what was acknowledged.
 func TestFailingWrites(t *testing.T) {
+	t.Parallel()
 	for _, match := range []string{".log", ".log.sync", "MANIFEST", "MANIFEST-", ".sst", ".", ""} {
 		for _, cause := range []error{syscall.ENOSPC, syscall.EIO} {
 			t.Run(fmt.Sprintf("%q %v", match, cause), func(t *testing.T) {
+				t.Parallel()
 				testFailingWrites(t, match, cause)
 			})
 		}
@@ -237,8 +239,9 @@ func TestStalledDisk(t *testing.T) {
 
 // TestSmallFileSystem fills a real file system, with the store's own events and with another file.
 func TestSmallFileSystem(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=48m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
 		t.Skipf("no file system can be mounted here: %v", err)
 	}
 	t.Cleanup(func() {
@@ -279,7 +282,7 @@ func TestSmallFileSystem(t *testing.T) {
 				waitFor(t, "room by trimming", func() bool { return f.acked.Load() > before+100 })
 				// Another file takes all that is left, at once: real ENOSPC, with and without a warning.
 				other := filepath.Join(dir, "other")
-				if err := os.WriteFile(other, make([]byte, 48<<20), 0o600); err == nil {
+				if err := os.WriteFile(other, make([]byte, 24<<20), 0o600); err == nil {
 					t.Error("the file system is larger than it should be")
 				}
 				refused := f.full.Load()

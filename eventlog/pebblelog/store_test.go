@@ -34,6 +34,7 @@ func mustOpen(t testing.TB, dir string, o Options) *Store {
 
 // TestDisk runs the suite on a real directory, and on an in-memory file system that knows what was synced.
 func TestDisk(t *testing.T) {
+	t.Parallel()
 	logtest.Run(t, logtest.Backend{
 		Open: func(t *testing.T) eventlog.Store { return mustOpen(t, t.TempDir(), Options{}) },
 		Reopen: func(t *testing.T, closed eventlog.Store) eventlog.Store {
@@ -43,6 +44,7 @@ func TestDisk(t *testing.T) {
 }
 
 func TestNoSync(t *testing.T) {
+	t.Parallel()
 	logtest.Run(t, logtest.Backend{
 		Open: func(t *testing.T) eventlog.Store { return mustOpen(t, t.TempDir(), Options{NoSync: true}) },
 		Reopen: func(t *testing.T, closed eventlog.Store) eventlog.Store {
@@ -54,6 +56,7 @@ func TestNoSync(t *testing.T) {
 // TestPowerLoss runs the suite on a file system that forgets, in a crash, a random part of what was not
 // synced.
 func TestPowerLoss(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	open := func(t *testing.T, fs vfs.FS) eventlog.Store {
