@@ -79,7 +79,7 @@ func TestHeartbeatUnaskedPongs(t *testing.T) {
 	})
 }
 
-// TestHeartbeatExtension sends messages instead of the pong: one gives it more time, others don't.
+// TestHeartbeatExtension sends messages instead of the pong: each gives it more time.
 func TestHeartbeatExtension(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := newRig(t, setup{pipes: true, message: keep}).ws()
@@ -87,12 +87,10 @@ func TestHeartbeatExtension(t *testing.T) {
 		ping := time.Now()
 		for range 3 {
 			time.Sleep(15 * time.Second)
-			if p.endings.Load() == 0 {
-				c.write(textFrame("4alive")) //nolint:errcheck // the last comes too late
-			}
+			c.send("4alive")
 		}
 		p.wantEnding(ReasonPingTimeout)
-		near(t, "end", p.since(ping), 35*time.Second)
+		near(t, "end", p.since(ping), 65*time.Second)
 	})
 }
 
@@ -128,6 +126,53 @@ func TestHeartbeatBusyReceiver(t *testing.T) {
 				c.want("2")
 				c.send("3", "4still here")
 				c.want("4still here")
+				if p.endings.Load() != 0 {
+					t.Error("the session has ended")
+				}
+			})
+		})
+	}
+}
+
+// TestHeartbeatNoSilence has everything that puts the next ping off happen at its worst moment: the client gives up where
+// it hears no ping for as long as the interval and the timeout together.
+func TestHeartbeatNoSilence(t *testing.T) {
+	const interval, timeout = 10 * time.Second, 15 * time.Second
+	for name, blocks := range map[string][]time.Duration{
+		"a message just before the pong is overdue": {24 * time.Second, 40 * time.Second},
+		"a pong that lay unread":                    {39 * time.Second},
+		"one handler after another":                 {23 * time.Second, 2 * time.Second, 13 * time.Second, 9 * time.Second, 14 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, p := newRig(t, setup{
+					pipes:   true,
+					options: func(o *Options) { o.PingInterval, o.PingTimeout = interval, timeout },
+					message: func(_ *peer, data []byte, _ bool) error {
+						d, err := time.ParseDuration(string(data))
+						time.Sleep(d)
+						return err
+					},
+				}).ws()
+				pongs := make(chan struct{}, 100)
+				go func() { // all at once: the pongs lie behind the messages
+					for _, d := range blocks {
+						c.write(textFrame("4" + d.String())) //nolint:errcheck // the silence tells
+					}
+					for range pongs {
+						c.write(textFrame("3")) //nolint:errcheck // likewise
+					}
+				}()
+				defer close(pongs)
+				start := time.Now()
+				for heard := start; time.Since(start) < 3*time.Minute; heard = time.Now() {
+					got := c.text()
+					if silence := time.Since(heard); got != "2" || silence >= interval+timeout-timeout/4 {
+						t.Errorf("after %v: %q, the first for %v", time.Since(start), got, silence)
+						break
+					}
+					pongs <- struct{}{}
+				}
 				if p.endings.Load() != 0 {
 					t.Error("the session has ended")
 				}

@@ -89,7 +89,7 @@ func (p *poller) run() {
 		call := p.callLocked()
 		p.mu.Unlock()
 		if call {
-			p.srv.engage(p)
+			p.call()
 		}
 	}
 }
@@ -136,7 +136,7 @@ func (p *poller) push(c *wsConn) {
 	call := p.callLocked()
 	p.mu.Unlock()
 	if call {
-		p.srv.engage(p)
+		p.call()
 	}
 }
 
@@ -157,7 +157,14 @@ func (p *poller) callLocked() bool {
 		return false
 	}
 	p.standing = true
+	p.srv.tasks.Add(1) // what is ready holds a task, but may be served and gone by the time that call comes to it
 	return true
+}
+
+// call has one of the crew come, as callLocked has said.
+func (p *poller) call() {
+	p.srv.engage(p)
+	p.srv.tasks.Done()
 }
 
 // Run implements Work: it serves connections until none is ready.
@@ -174,7 +181,7 @@ func (p *poller) Run() {
 		call := p.callLocked()
 		p.mu.Unlock()
 		if call {
-			p.srv.engage(p)
+			p.call()
 		}
 		c.serve()
 		if n%pollTurns == 0 {

@@ -33,6 +33,7 @@ type setup struct {
 	message func(p *peer, data []byte, binary bool) error
 	secure  bool
 	pipes   bool // net.Pipe instead of sockets, for synctest
+	alone   bool // each websocket has a goroutine of its own, as where there is no poller
 }
 
 // peer is the server's side of a session: its receiver.
@@ -115,6 +116,11 @@ func newRig(t testing.TB, with setup) *rig {
 		t.Fatal(err)
 	}
 	r.srv = srv
+	if with.alone {
+		for i := range srv.pollers {
+			srv.pollers[i] = func() *poller { return nil }
+		}
+	}
 	if with.pipes {
 		r.servePipes()
 	} else {

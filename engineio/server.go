@@ -304,7 +304,8 @@ func (srv *Server) open(w http.ResponseWriter, r *http.Request, transport Transp
 	s := &Session{srv: srv, id: id, websocket: transport == TransportWebSocket, shard: uint8(srv.next.Add(1) % uint32(len(srv.flushers)))}
 	s.timer.slot = -1
 	s.hs = newHandshake(r)
-	s.beatDue.Store(srv.now() + int64(srv.opts.PingInterval))
+	s.pinged.Store(srv.now()) // the handshake is as good as a ping: from then on the client waits for the first
+	s.beatDue.Store(s.pinged.Load() + int64(srv.opts.PingInterval))
 	upgrades := ""
 	if transport == TransportPolling && srv.opts.AllowUpgrades && srv.opts.allows(TransportWebSocket) {
 		upgrades = `"websocket"`

@@ -52,8 +52,8 @@ type Session struct {
 	busy atomic.Bool // in is held: the client can't be blamed for silence
 
 	beatDue  atomic.Int64 // when to ping, or until when to wait for the pong; nanoseconds of Server.now
+	pinged   atomic.Int64 // when the last ping was queued; nanoseconds of Server.now
 	awaiting atomic.Bool  // a pong is due
-	extended atomic.Bool  // that pong was given more time, once
 	deaf     atomic.Bool  // messages are no longer handed over
 
 	shard     uint8 // of the flushers
@@ -387,7 +387,8 @@ func (s *Session) handle(p packet) error {
 	switch p.kind {
 	case packetPong:
 		if s.awaiting.Load() {
-			s.beatDue.Store(s.srv.now() + int64(s.srv.opts.PingInterval))
+			// The interval counts from the pong, but a pong that lay unread must not make the silence too long.
+			s.beatDue.Store(min(s.srv.now()+int64(s.srv.opts.PingInterval), s.quietUntil()))
 			s.awaiting.Store(false)
 		}
 	case packetPing:
@@ -406,11 +407,9 @@ func (s *Session) message(p packet) (err error) {
 	return nil
 }
 
-// extend gives the pong that is due more time, once: something else that arrives is a sign of life too.
+// extend gives the pong that is due more time: something else that arrives is a sign of life too.
 func (s *Session) extend() {
-	if s.extended.CompareAndSwap(false, true) {
-		s.beatDue.Store(s.srv.now() + int64(s.srv.opts.PingTimeout))
-	}
+	s.beatDue.Store(s.srv.now() + int64(s.srv.opts.PingTimeout))
 }
 
 // fail ends the session for an error of receive.
@@ -429,6 +428,19 @@ func (s *Session) fail(err error) {
 		}
 	}
 	s.finish(reason, err, closeNoStatus)
+}
+
+// quietUntil is when the client must be pinged again though its pong is still due: it gives up by itself where it hears
+// no ping for as long as the interval and the timeout together. Half the timeout is left for the way.
+func (s *Session) quietUntil() int64 {
+	return s.pinged.Load() + int64(s.srv.opts.PingInterval+s.srv.opts.PingTimeout/2)
+}
+
+// ping queues a ping; it reports whether a flusher has to be told. The caller holds s.mu.
+func (s *Session) ping(at int64) (wake bool) {
+	s.pinged.Store(at)
+	wake, _ = s.enqueueLocked(pingFrame, false) //nolint:errcheck // a session that can't take it is being closed
+	return wake
 }
 
 // look is the session's turn in the sweep. It must not block.
@@ -452,22 +464,25 @@ func (s *Session) lookLocked(now time.Time) (wake bool) {
 		s.finishSoon(s.reason, nil, 0)
 		return false
 	}
+	busy := s.busy.Load() // before beatDue, which the end of a turn puts off
 	at, due := s.srv.now(), s.beatDue.Load()
 	switch {
 	case at < due:
+		// More time for the pong, or a receiver that blocks, is no reason to keep the client waiting.
+		if s.awaiting.Load() && at >= s.quietUntil() {
+			wake = s.ping(at)
+		}
 	case !s.awaiting.Load():
 		due += int64(s.srv.opts.PingTimeout)
 		if due < at+int64(s.srv.opts.PingTimeout)/2 {
 			due = at + int64(s.srv.opts.PingTimeout) // this process was held up: not the client's fault
 		}
 		s.beatDue.Store(due)
-		s.extended.Store(false)
 		s.awaiting.Store(true)
-		wake, _ = s.enqueueLocked(pingFrame, false) //nolint:errcheck // a session that can't take it is being closed
-	case s.busy.Load():
+		wake = s.ping(at)
+	case busy:
 		// The pong may lie unread. The client must still hear from the server, or it gives up by itself.
-		wake, _ = s.enqueueLocked(pingFrame, false) //nolint:errcheck // a session that can't take it is being closed
-		s.extended.Store(false)
+		wake = s.ping(at)
 		s.beatDue.CompareAndSwap(due, at+int64(s.srv.opts.PingTimeout))
 		due = s.beatDue.Load()
 	default:
@@ -476,6 +491,9 @@ func (s *Session) lookLocked(now time.Time) (wake bool) {
 	}
 	// A pong that comes from now on asks for a ping after the interval, which may be before this one is overdue.
 	due = min(due, at+int64(s.srv.opts.PingInterval))
+	if quiet := s.quietUntil(); quiet > at {
+		due = min(due, quiet)
+	}
 	s.srv.wheel.schedule(s, s.srv.start.Add(time.Duration(due)))
 	return wake
 }

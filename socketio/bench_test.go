@@ -11,8 +11,7 @@ import (
 )
 
 // BenchmarkEcho takes an event that is acknowledged from the parser through the inbox and the handler into
-// the session's queue. With window events on their way the worker finds the next one when it is done with one;
-// with a window of one it is started for each.
+// the session's queue, as many as window in one batch.
 func BenchmarkEcho(b *testing.B) {
 	for _, window := range []int{1, 32} {
 		b.Run(fmt.Sprint("window", window), func(b *testing.B) {
@@ -36,12 +35,14 @@ func BenchmarkEcho(b *testing.B) {
 					b.Fatal(err)
 				}
 				if under++; under == window {
-					<-done
-					under--
+					conn.EndBatch().Run()
+					for ; under > 0; under-- {
+						<-done
+					}
 				}
 			}
-			for ; under > 0; under-- {
-				<-done
+			if under > 0 {
+				conn.EndBatch().Run()
 			}
 			b.StopTimer()
 			c.conn.Close()
