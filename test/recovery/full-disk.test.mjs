@@ -2,7 +2,7 @@
 // that was acknowledged is lost, everything else goes on, and it heals when there is room again.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
@@ -67,9 +67,26 @@ class Ballast {
   }
 }
 
+/** Who isn't root may mount in a namespace of his own, where the kernel lets him: the exit code and output of this file run there. */
+async function inNamespace() {
+  const env = { ...process.env, RECOVERY_IN_NAMESPACE: "1", NODE_TEST_CONTEXT: undefined };
+  const child = spawn("unshare", ["--user", "--map-root-user", "--mount", process.execPath, import.meta.filename], { env });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (output += text));
+  const code = await new Promise((resolve) => child.on("error", () => resolve(undefined)).on("close", resolve));
+  return { code, output };
+}
+
 test("a disk that is full", async (t) => {
-  const disk = process.getuid?.() === 0 ? mount(sizes.diskMiB) : undefined;
-  if (!disk) return t.skip("needs root, to mount a small file system");
+  const disk = mount(sizes.diskMiB);
+  if (!disk) {
+    const inside = process.env.RECOVERY_IN_NAMESPACE ? undefined : await inNamespace();
+    if (!inside?.output.includes(t.name)) return t.skip("no small file system can be mounted here");
+    assert.equal(inside.code, 0, inside.output);
+    if (/ # SKIP\b/.test(inside.output)) t.skip("no small file system can be mounted here");
+    else t.diagnostic("run in a namespace of its own");
+    return;
+  }
   const random = randomness(t);
   const ballast = new Ballast(disk.dir);
   ballast.grow(BALLAST);
