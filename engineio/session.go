@@ -34,6 +34,10 @@ const (
 	stateClosed
 )
 
+// queueKept is how many places an empty queue may keep, so that a client who is often sent a few packets at once does
+// not have them made each time.
+const queueKept = 16
+
 // queued is a frame that waits for its client.
 type queued struct {
 	frame    *Frame
@@ -202,7 +206,10 @@ func (s *Session) take(out []*Frame) []*Frame {
 		out = append(out, q.frame)
 	}
 	clear(s.queue)
-	s.queue = nil
+	if cap(s.queue) > queueKept {
+		s.queue = nil
+	}
+	s.queue = s.queue[:0]
 	return out
 }
 

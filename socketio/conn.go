@@ -89,8 +89,7 @@ func (c *conn) packet(data []byte) error {
 }
 
 func (c *conn) event(h *header) error {
-	payload := slices.Clone(h.payload)
-	e, name, err := newEvent(payload)
+	e, name, err := newEvent(h.payload)
 	if err != nil {
 		return err
 	}

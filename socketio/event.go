@@ -1,13 +1,14 @@
 package socketio
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
 // eventOverhead is what an event that waits counts beyond its text, in bytes.
-const eventOverhead = 256
+const eventOverhead = 320
 
 // Event is an event that a client sent. It may be kept, to acknowledge it later or to look at its
 // arguments again.
@@ -23,11 +24,20 @@ type Event struct {
 	wantAck bool
 	acked   atomic.Bool
 	first   [3]Arg // backs Args and the name while they are few
+	text    [inlineText]byte
 }
 
-// newEvent parses the payload of an EVENT, which it keeps. name is the event's name as JSON.
+// inlineText is how long the text of an event may be to be kept in the event itself.
+const inlineText = 104
+
+// newEvent parses the payload of an EVENT, of which it keeps a copy. name is the event's name as JSON.
 func newEvent(payload []byte) (e *Event, name []byte, err error) {
 	e = &Event{}
+	if len(payload) <= len(e.text) {
+		payload = e.text[:copy(e.text[:], payload)]
+	} else {
+		payload = slices.Clone(payload)
+	}
 	args, err := scanArray(payload, e.first[:0])
 	if err != nil {
 		return nil, nil, err
