@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"encoding/binary"
 	"math/bits"
 )
 
@@ -180,7 +181,7 @@ func scanName(b []byte, i int) int {
 
 // scanString checks the string that begins at i and returns the index behind it, or -1.
 func scanString(b []byte, i int) int {
-	for i++; i < len(b); i++ {
+	for i = skipPlain(b, i+1); i < len(b); i = skipPlain(b, i+1) {
 		switch c := b[i]; {
 		case c == '"':
 			return i + 1
@@ -204,6 +205,22 @@ func scanString(b []byte, i int) int {
 		}
 	}
 	return -1
+}
+
+// skipPlain returns the index of the first byte from i on at which a string may end, or go wrong, or have an escape, or of
+// one before that where fewer than eight are left. It looks at eight bytes at a time.
+func skipPlain(b []byte, i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for len(b)-i >= 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		quote, escape := w^('"'*ones), w^('\\'*ones)
+		// A borrow reaches only bytes above one that is found, so the lowest is right.
+		if found := ((w-' '*ones)&^w | (quote-ones)&^quote | (escape-ones)&^escape) & highs; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+		i += 8
+	}
+	return i
 }
 
 func isHex(c byte) bool {

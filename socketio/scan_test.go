@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"bytes"
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
@@ -99,6 +100,31 @@ func BenchmarkScan(b *testing.B) {
 	for b.Loop() {
 		if _, err := scanArray(data, args[:0]); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestSkipPlain puts each byte at each place among others, of every kind that borrows and carries may confuse it with.
+func TestSkipPlain(t *testing.T) {
+	for _, around := range []byte{' ', '!', '#', '[', ']', 'x', 0x7f, 0x80, 0xa2, 0xdc, 0xff} {
+		b := bytes.Repeat([]byte{around}, 29)
+		for at := range b {
+			for c := range 256 {
+				b[at] = byte(c)
+				special := c < ' ' || c == '"' || c == '\\'
+				for from := range 9 {
+					got := skipPlain(b, from)
+					end := len(b) - (len(b)-from)%8 // where it stops looking
+					want := end
+					if special && at >= from && at < end {
+						want = at
+					}
+					if got != want {
+						t.Fatalf("%#x at %d among %#x, from %d: %d, want %d", c, at, around, from, got, want)
+					}
+				}
+			}
+			b[at] = around
 		}
 	}
 }
