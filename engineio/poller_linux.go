@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -12,7 +11,7 @@ import (
 
 const (
 	pollEvents = 128 // taken from the kernel at once
-	pollTurns  = 32  // connections that one of the crew serves before other goroutines have their turn
+	pollTurns  = 32  // connections that one of the crew serves before it leaves the rest to the next
 
 	edges uint32 = 1 << 31 // syscall.EPOLLET, which is a negative number
 )
@@ -86,11 +85,7 @@ func (p *poller) run() {
 				p.line(c)
 			}
 		}
-		call := p.callLocked()
-		p.mu.Unlock()
-		if call {
-			p.call()
-		}
+		p.callAndUnlock()
 	}
 }
 
@@ -133,11 +128,7 @@ func (p *poller) forget(c *wsConn) {
 func (p *poller) push(c *wsConn) {
 	p.mu.Lock()
 	p.line(c)
-	call := p.callLocked()
-	p.mu.Unlock()
-	if call {
-		p.call()
-	}
+	p.callAndUnlock()
 }
 
 // line puts a connection behind the others. The caller holds p.mu.
@@ -150,44 +141,36 @@ func (p *poller) line(c *wsConn) {
 	p.ready = append(p.ready, c)
 }
 
-// callLocked says whether one of the crew has to be called: there is something to do, and nobody is sure to come.
-// Who is at work may be held up by a handler.
-func (p *poller) callLocked() bool {
+// callAndUnlock has one of the crew come if there is something to do and nobody is sure to come: who is at work may be
+// held up by a handler. The caller holds p.mu.
+func (p *poller) callAndUnlock() {
 	if p.standing || p.next == len(p.ready) {
-		return false
+		p.mu.Unlock()
+		return
 	}
 	p.standing = true
-	p.srv.tasks.Add(1) // what is ready holds a task, but may be served and gone by the time that call comes to it
-	return true
-}
-
-// call has one of the crew come, as callLocked has said.
-func (p *poller) call() {
+	p.srv.tasks.Add(1) // what is ready holds a task, but may be served and gone before that of the crew begins
+	p.mu.Unlock()
 	p.srv.engage(p)
 	p.srv.tasks.Done()
 }
 
-// Run implements Work: it serves connections until none is ready.
+// Run implements Work: it serves connections until none is ready, or until it has had its share. Then the next goes on,
+// behind what else waits for the processor, such as the flusher. So however much there is to do, there are no more of the
+// crew at it than processors, those that are held up, and one.
 func (p *poller) Run() {
 	p.mu.Lock()
 	p.standing = false
-	for n := 1; p.next < len(p.ready); n++ {
+	for n := 0; p.next < len(p.ready) && n < pollTurns; n++ {
 		c := p.ready[p.next]
 		p.ready[p.next] = nil
 		p.next++
 		if p.next == len(p.ready) {
 			p.ready, p.next = p.ready[:0], 0
 		}
-		call := p.callLocked()
-		p.mu.Unlock()
-		if call {
-			p.call()
-		}
+		p.callAndUnlock()
 		c.serve()
-		if n%pollTurns == 0 {
-			runtime.Gosched()
-		}
 		p.mu.Lock()
 	}
-	p.mu.Unlock()
+	p.callAndUnlock()
 }
