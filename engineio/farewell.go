@@ -96,7 +96,7 @@ func (c *wsConn) part() bool {
 	gone := c.gone
 	if !gone {
 		c.srv.parting[c] = struct{}{}
-		if c.parted == nil && c.poller.Load() != nil {
+		if c.parted == nil && c.raw != nil { // a poller may have it, now or soon
 			c.parted = time.AfterFunc(lingerTimeout, c.kick)
 		}
 	}
@@ -135,7 +135,7 @@ func (c *wsConn) linger() {
 // not read to take the last word.
 func (c *wsConn) cut() {
 	c.kick()
-	if below, ok := c.Conn.(interface{ NetConn() net.Conn }); ok {
+	if below, ok := c.Conn.(interface{ NetConn() net.Conn }); ok && c.raw == nil {
 		below.NetConn().Close()
 	}
 }

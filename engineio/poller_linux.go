@@ -1,11 +1,12 @@
 package engineio
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -26,6 +27,8 @@ type poller struct {
 	raw  syscall.RawConn
 	fd   int
 
+	closed atomic.Bool
+
 	mu       sync.Mutex // a leaf
 	conns    []*wsConn  // by descriptor
 	ready    []*wsConn  // that have something to be served, each at most once
@@ -45,6 +48,10 @@ func newPoller(srv *Server) (*poller, error) {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
 	p := &poller{srv: srv, fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
+	if err := p.file.SetReadDeadline(time.Time{}); err != nil { // the runtime's poller did not take it: nothing would be waited for
+		p.file.Close()
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
 	if p.raw, err = p.file.SyscallConn(); err != nil {
 		p.file.Close()
 		return nil, fmt.Errorf("epoll: %w", err)
@@ -66,7 +73,7 @@ func (p *poller) run() {
 	for {
 		n = 0
 		if err := p.raw.Read(wait); err != nil {
-			if !errors.Is(err, os.ErrClosed) {
+			if !p.closed.Load() { // the error of a file that is closed is internal to os here
 				p.srv.opts.Logger.Error().Err(err).Msg("can't wait for the websockets")
 			}
 			return
@@ -90,7 +97,10 @@ func (p *poller) run() {
 }
 
 // close ends the goroutine. No connection may be left.
-func (p *poller) close() { p.file.Close() }
+func (p *poller) close() {
+	p.closed.Store(true)
+	p.file.Close()
+}
 
 // add begins to wait for a connection.
 func (p *poller) add(c *wsConn) error {
@@ -133,7 +143,7 @@ func (p *poller) push(c *wsConn) {
 
 // line puts a connection behind the others. The caller holds p.mu.
 func (p *poller) line(c *wsConn) {
-	if p.next > 0 && len(p.ready) == cap(p.ready) {
+	if p.next > len(p.ready)/2 && len(p.ready) == cap(p.ready) { // or a long line would be moved for every few that join it
 		n := copy(p.ready, p.ready[p.next:])
 		clear(p.ready[n:])
 		p.ready, p.next = p.ready[:n], 0

@@ -1,9 +1,14 @@
 package engineio
 
 import (
+	"bytes"
+	"context"
+	"net"
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/rs/zerolog"
 )
 
 // onePoller is the poller of all the rig's connections.
@@ -105,3 +110,62 @@ func TestPollerForgets(t *testing.T) {
 			!slices.ContainsFunc(p.ready[:cap(p.ready)], func(c *wsConn) bool { return c != nil })
 	})
 }
+
+// TestEndedBeforeJoining ends a connection before a poller waits for it, as the end of a session may that comes in the midst
+// of its handshake: nobody else would ever look at it.
+func TestEndedBeforeJoining(t *testing.T) {
+	for name, end := range map[string]func(*wsConn){
+		"kick": (*wsConn).kick,
+		"part": func(c *wsConn) { c.part() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, setup{})
+			_, holder := r.ws() // holds the server open
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			client, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			theirs, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := newWSConn(theirs, r.srv, holder.Session)
+			end(c)
+			c.start(nil)
+			eventually(t, "the connection to be closed", c.isGone)
+		})
+	}
+}
+
+// TestShutdownIsNoError wants nothing in the log above debug when a server ends in good order.
+func TestShutdownIsNoError(t *testing.T) {
+	var mu sync.Mutex
+	var logged bytes.Buffer
+	write := writerFunc(func(b []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return logged.Write(b)
+	})
+	r := newRig(t, setup{options: func(o *Options) { o.Logger = zerolog.New(write).Level(zerolog.InfoLevel) }})
+	c, p := r.ws()
+	c.conn.Close()
+	p.wantEnding(ReasonTransportClose)
+	if err := r.srv.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if logged.Len() > 0 {
+		t.Errorf("logged: %s", logged.String())
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }

@@ -82,19 +82,25 @@ func (o *readOp) readNow(fd uintptr, hung *atomic.Bool) (more bool) {
 		o.buf = getBuffer(readBufferSize)
 	}
 	room := o.buf[o.have:]
+	end := hung.Load()
+	if end {
+		hung.Store(false) // before the read: what is announced from here on must not get lost
+	}
 	for {
 		n, errno := rawRead(fd, room)
 		switch {
 		case errno == 0 && n > 0:
 			o.n = n
+			if end {
+				hung.Store(true) // still to be read
+			}
 			return n == len(room) || hung.Load()
 		case errno == 0:
 			o.err = io.EOF
 			return false
 		case errno == syscall.EINTR:
 		case errno == syscall.EAGAIN:
-			hung.Store(false) // it was said of an earlier connection with this descriptor
-			return false
+			return false // an end that was announced before was that of an earlier connection with this descriptor
 		default:
 			o.err = errno
 			return false

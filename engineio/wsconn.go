@@ -112,7 +112,7 @@ func (c *wsConn) join(p *poller) bool {
 		c.srv.opts.Logger.Warn().Err(err).Msg("a websocket needs a goroutine of its own")
 		return false
 	}
-	if c.in.n > 0 || !c.turns.CompareAndSwap(1, 0) {
+	if c.in.n > 0 || c.kicked.Load() || !c.turns.CompareAndSwap(1, 0) { // a kick before c.poller was set lined up nothing
 		p.push(c)
 	}
 	return true
