@@ -80,7 +80,7 @@ func serve(address string, recovery bool, data string) error {
 
 func handle(root *socketio.Namespace) {
 	root.On("echo", func(e *socketio.Event) error {
-		return e.Ack(arguments(e.Args)...)
+		return e.Ack(e.Args)
 	})
 	root.On("join", func(e *socketio.Event) error {
 		var room string
@@ -114,13 +114,4 @@ func handle(root *socketio.Namespace) {
 		}
 		return nil
 	})
-}
-
-// arguments passes what arrived on as it is.
-func arguments(args socketio.Args) []any {
-	out := make([]any, len(args))
-	for i, a := range args {
-		out[i] = a
-	}
-	return out
 }
