@@ -52,12 +52,14 @@ type Session struct {
 	hs   *Handshake
 	recv Receiver
 
-	in   sync.Mutex  // held while messages are handed over
-	busy atomic.Bool // in is held: the client can't be blamed for silence
+	in    sync.Mutex  // held while messages are handed over
+	busy  atomic.Bool // in is held: the client can't be blamed for silence
+	began int64       // when the turn began; in
 
 	beatDue  atomic.Int64 // when to ping, or until when to wait for the pong; nanoseconds of Server.now
 	pinged   atomic.Int64 // when the last ping was queued; nanoseconds of Server.now
 	awaiting atomic.Bool  // a pong is due
+	extended atomic.Bool  // that pong was given more time, once
 	deaf     atomic.Bool  // messages are no longer handed over
 
 	shard     uint8 // of the flushers
@@ -365,12 +367,14 @@ func (s *Session) turn(f func() error) error {
 
 func (s *Session) beginTurn() {
 	s.in.Lock()
+	s.began = s.srv.now()
 	s.busy.Store(true)
 }
 
 func (s *Session) endTurn() {
 	if s.awaiting.Load() {
-		s.extend() // the pong may have come in behind what has just been handled
+		// The pong may have come in behind what has just been handled: its time stands still while nothing is read.
+		s.beatDue.Add(s.srv.now() - max(s.began, s.pinged.Load()))
 	}
 	s.busy.Store(false)
 	s.in.Unlock()
@@ -414,9 +418,11 @@ func (s *Session) message(p packet) (err error) {
 	return nil
 }
 
-// extend gives the pong that is due more time: something else that arrives is a sign of life too.
+// extend gives the pong that is due more time, once: something else that arrives is a sign of life too.
 func (s *Session) extend() {
-	s.beatDue.Store(s.srv.now() + int64(s.srv.opts.PingTimeout))
+	if s.extended.CompareAndSwap(false, true) {
+		s.beatDue.Store(s.srv.now() + int64(s.srv.opts.PingTimeout))
+	}
 }
 
 // fail ends the session for an error of receive.
@@ -485,11 +491,13 @@ func (s *Session) lookLocked(now time.Time) (wake bool) {
 			due = at + int64(s.srv.opts.PingTimeout) // this process was held up: not the client's fault
 		}
 		s.beatDue.Store(due)
-		s.awaiting.Store(true)
+		s.extended.Store(false)
 		wake = s.ping(at)
+		s.awaiting.Store(true)
 	case busy:
 		// The pong may lie unread. The client must still hear from the server, or it gives up by itself.
 		wake = s.ping(at)
+		s.extended.Store(false)
 		s.beatDue.CompareAndSwap(due, at+int64(s.srv.opts.PingTimeout))
 		due = s.beatDue.Load()
 	default:
