@@ -256,6 +256,7 @@ func (s *Store) write(batch *pebble.Batch, drafts []*draft) error {
 		}
 	}
 	if s.guard.lost.Load() != lost {
+		_ = s.withhold() // tried again before the store is opened anew, or closed
 		return s.noticeFreeze()
 	}
 	for _, d := range drafts {

@@ -78,6 +78,11 @@ func (f *faultyFS) Rename(oldname, newname string) error {
 	return f.FS.Rename(oldname, newname)
 }
 
+// Truncate works while writing fails: it needs no room.
+func (f *faultyFS) Truncate(name string, length int64) error {
+	return truncateCopy(f.FS, name, length)
+}
+
 type faultyFile struct {
 	vfs.File
 	fs   *faultyFS

@@ -131,6 +131,56 @@ func TestCloseWhileFailing(t *testing.T) {
 	}
 }
 
+// TestKilledWhileFailing ends a store whose disk fails, without a chance to heal: what was refused does not come back
+// with the next one, which finds all that was written, synced or not, as after kill -9.
+func TestKilledWhileFailing(t *testing.T) {
+	t.Parallel()
+	for _, match := range []string{".sst", ".log", ".log.sync", "MANIFEST", ""} {
+		for _, closed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%q closed %v", match, closed), func(t *testing.T) {
+				t.Parallel()
+				for range 20 {
+					testKilledWhileFailing(t, match, closed)
+				}
+			})
+		}
+	}
+}
+
+func testKilledWhileFailing(t *testing.T, match string, closed bool) {
+	disk := vfs.NewMem()
+	fs := newFaultyFS(disk)
+	o := Options{fs: fs, MemTableSize: 64 << 10, retryAfter: time.Hour}
+	s := mustOpen(t, "data", o)
+	l, err := s.Open("log", eventlog.Retention{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := startFiller(t, l, 300)
+	waitFor(t, "progress", func() bool { return f.acked.Load() > 100 })
+	fs.fail(match, syscall.ENOSPC)
+	waitFor(t, "refusals", func() bool { return f.full.Load() > 3 })
+	f.end()
+	if closed {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	} else {
+		defer s.Close()
+	}
+	after := vfs.NewMem()
+	if ok, err := vfs.Clone(disk, after, "data", "data"); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	o.fs = after
+	s = mustOpen(t, "data", o)
+	defer s.Close()
+	if f.l, err = s.Open("log", eventlog.Retention{}); err != nil {
+		t.Fatal(err)
+	}
+	f.verify()
+}
+
 // TestReserve holds the store to the room it leaves free.
 func TestReserve(t *testing.T) {
 	fs := newFaultyFS(vfs.NewMem())
@@ -241,7 +291,7 @@ func TestStalledDisk(t *testing.T) {
 func TestSmallFileSystem(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=48m"); err != nil {
 		t.Skipf("no file system can be mounted here: %v", err)
 	}
 	t.Cleanup(func() {
@@ -282,7 +332,7 @@ func TestSmallFileSystem(t *testing.T) {
 				waitFor(t, "room by trimming", func() bool { return f.acked.Load() > before+100 })
 				// Another file takes all that is left, at once: real ENOSPC, with and without a warning.
 				other := filepath.Join(dir, "other")
-				if err := os.WriteFile(other, make([]byte, 24<<20), 0o600); err == nil {
+				if err := os.WriteFile(other, make([]byte, 48<<20), 0o600); err == nil {
 					t.Error("the file system is larger than it should be")
 				}
 				refused := f.full.Load()

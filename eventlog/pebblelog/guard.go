@@ -45,6 +45,7 @@ type guard struct {
 // logState is how far a write-ahead log was written and synced, in bytes.
 type logState struct {
 	written, synced int64
+	broken          bool // a write was answered as if done
 }
 
 // flushCategory is how Pebble marks the tables of a flush.
@@ -94,6 +95,15 @@ func (g *guard) unsynced() map[string]int64 {
 		}
 	}
 	return m
+}
+
+// withheld notes that what lay behind the last sync of a write-ahead log was cut off.
+func (g *guard) withheld(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l := g.logs[name]; l != nil {
+		l.written = l.synced
+	}
 }
 
 func (g *guard) lastOpened() string {
@@ -269,39 +279,57 @@ type guardedFile struct {
 	wal *logState // nil for other files
 }
 
-func (f *guardedFile) do(write int, op func() error) {
-	if !f.g.frozen.Load() {
-		err := op()
-		if err == nil {
-			if f.wal != nil {
-				f.g.mu.Lock()
-				f.wal.written += int64(write)
-				if write == 0 {
-					f.wal.synced = f.wal.written
-				}
-				f.g.mu.Unlock()
-			}
-			return
-		}
-		if f.wal != nil {
-			f.g.lost.Add(1) // before the freeze is seen
-			f.g.mu.Lock()
-			f.wal.written += int64(write) // perhaps; it was not acknowledged
-			if write == 0 {
-				f.wal.written++ // what is behind the last sync may or may not be there
-			}
-			f.g.mu.Unlock()
-		}
-		f.g.freeze(err)
+func (f *guardedFile) write(size int, op func() error) {
+	if f.wal == nil {
+		_ = f.g.change(op) // always nil
 		return
 	}
-	if f.wal != nil {
-		f.g.lost.Add(1)
+	if f.g.frozen.Load() {
+		f.lose(0)
+	} else if err := op(); err != nil {
+		f.lose(int64(size)) // perhaps it is there
+		f.g.freeze(err)
+	} else {
+		f.g.mu.Lock()
+		f.wal.written += int64(size)
+		f.g.mu.Unlock()
 	}
 }
 
+// sync syncs a write-ahead log after a freeze too, when all of it was written before: the events in it would come
+// back when the server is killed now, so better they are acknowledged.
+func (f *guardedFile) sync(op func() error) {
+	if f.wal == nil {
+		_ = f.g.change(op)
+		return
+	}
+	f.g.mu.Lock()
+	broken := f.wal.broken
+	f.g.mu.Unlock()
+	if broken {
+		f.lose(0)
+	} else if err := op(); err != nil {
+		f.lose(1) // what is behind the last sync may or may not be there
+		f.g.freeze(err)
+	} else {
+		f.g.mu.Lock()
+		f.wal.synced = f.wal.written
+		f.g.mu.Unlock()
+	}
+}
+
+// lose counts something that is answered as if done, before the freeze is seen. Up to so many bytes of it are in
+// the file.
+func (f *guardedFile) lose(written int64) {
+	f.g.lost.Add(1)
+	f.g.mu.Lock()
+	f.wal.broken = true
+	f.wal.written += written
+	f.g.mu.Unlock()
+}
+
 func (f *guardedFile) Write(p []byte) (int, error) {
-	f.do(len(p), func() error {
+	f.write(len(p), func() error {
 		n, err := f.File.Write(p)
 		if err == nil && n < len(p) {
 			err = io.ErrShortWrite
@@ -312,17 +340,17 @@ func (f *guardedFile) Write(p []byte) (int, error) {
 }
 
 func (f *guardedFile) WriteAt(p []byte, off int64) (int, error) {
-	f.do(len(p), func() error { _, err := f.File.WriteAt(p, off); return err })
+	f.write(len(p), func() error { _, err := f.File.WriteAt(p, off); return err })
 	return len(p), nil
 }
 
 func (f *guardedFile) Sync() error {
-	f.do(0, f.File.Sync)
+	f.sync(f.File.Sync)
 	return nil
 }
 
 func (f *guardedFile) SyncData() error {
-	f.do(0, f.File.SyncData)
+	f.sync(f.File.SyncData)
 	return nil
 }
 

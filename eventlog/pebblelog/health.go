@@ -150,9 +150,6 @@ func (s *Store) reopen() error {
 			s.opts.Logger.Warn().Err(err).Msg("close the frozen event store")
 		}
 	}
-	for name, length := range s.guard.unsynced() {
-		s.truncate[name] = length
-	}
 	err := s.tryReopen()
 	if err == nil {
 		return nil
@@ -178,14 +175,8 @@ func (s *Store) probe() (err error) {
 }
 
 func (s *Store) tryReopen() error {
-	if !s.opts.NoSync {
-		// What was written and not synced was answered with an error: it must not come back.
-		for name, length := range s.truncate {
-			if err := truncate(s.opts.fs, name, length); err != nil {
-				return err
-			}
-			delete(s.truncate, name)
-		}
+	if err := s.withhold(); err != nil {
+		return err
 	}
 	if err := s.openDB(); err != nil {
 		return err
@@ -194,6 +185,29 @@ func (s *Store) tryReopen() error {
 		return errors.Join(err, s.closeDB())
 	}
 	return nil
+}
+
+// withhold cuts off what was written to write-ahead logs and not synced: it is answered with an error, and must not come
+// back when the database is opened again. What fails is tried again by the next call.
+func (s *Store) withhold() error {
+	if s.opts.NoSync {
+		return nil
+	}
+	if s.guard.frozen.Load() {
+		for name, length := range s.guard.unsynced() {
+			s.truncate[name] = length
+		}
+	}
+	var errs error
+	for name, length := range s.truncate {
+		if err := truncate(s.opts.fs, name, length); err != nil {
+			errs = errors.Join(errs, err)
+			continue
+		}
+		delete(s.truncate, name)
+		s.guard.withheld(name)
+	}
+	return errs
 }
 
 // openForReading opens the database so that nothing is written. The logs stay as they are: they know what

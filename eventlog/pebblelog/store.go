@@ -11,14 +11,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast/eventlog"
 )
@@ -444,6 +441,9 @@ func (s *Store) Close() error {
 		<-s.kept
 		<-s.answered
 		s.views.close()
+		if err := s.withhold(); err != nil {
+			s.opts.Logger.Error().Err(err).Str("dir", s.dir).Msg("events that were refused may be back when the event store is opened again")
+		}
 		if s.db != nil {
 			if s.opts.NoSync && s.guard.err() == nil {
 				s.closeErr = s.db.Delete(unsyncedKey, pebble.Sync)
@@ -457,34 +457,4 @@ func (s *Store) Close() error {
 		s.closeErr = errors.Join(s.closeErr, s.lock.Close())
 	})
 	return s.closeErr
-}
-
-// truncate cuts a file to a length, whatever the file system: it copies what stays.
-func truncate(fs vfs.FS, name string, length int64) error {
-	from, err := fs.Open(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = from.Close() }()
-	temp := name + ".cut"
-	to, err := fs.Create(temp, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(struct{ io.Writer }{to}, io.LimitReader(from, length))
-	err = errors.Join(err, to.Sync(), to.Close())
-	if err != nil {
-		return errors.Join(err, fs.Remove(temp))
-	}
-	if err := fs.Rename(temp, name); err != nil {
-		return err
-	}
-	dir, err := fs.OpenDir(fs.PathDir(name))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
