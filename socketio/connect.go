@@ -123,6 +123,8 @@ func (s *Socket) connectAndWork(name string) {
 	s.conn.attempts--
 	s.conn.mu.Unlock()
 	switch {
+	case errors.Is(err, errStopping):
+		s.close(reasonServerShutdown, closeLost)
 	case err != nil:
 		// Refused only if it is still wanted; and forgotten first, since the client may try again at once.
 		if s.close("", closeRefused) {

@@ -57,8 +57,13 @@ var errNotRecovered = errors.New("not recovered")
 
 func notRecovered(why string) error { return fmt.Errorf("%w: %s", errNotRecovered, why) }
 
+// errStopping says that the server is shutting down. The client is not told "no", after which it would forget what it has
+// missed: its connection ends, and it asks the next server.
+var errStopping = errors.New("server is shutting down")
+
 // resume lets a client go on where it was cut off. It reports false, with nothing changed for the client, where that
-// can't be done exactly; and then the socket is admitted as a new one. An error says that it ended meanwhile.
+// can't be done exactly; and then the socket is admitted as a new one. An error says that it ended meanwhile, or is
+// errStopping.
 func (f *flow) resume(s *Socket, c claim) (bool, error) {
 	if c.pid == "" || c.off {
 		return false, nil
@@ -79,6 +84,8 @@ func (f *flow) resume(s *Socket, c claim) (bool, error) {
 		return true, nil
 	case errors.Is(err, ErrDisconnected):
 		return false, err
+	case f.n.server.stopping.Load():
+		return false, errStopping
 	}
 	f.stats.refused.Add(1)
 	log.Err(err).Msg("session not recovered")

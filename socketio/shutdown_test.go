@@ -3,10 +3,15 @@ package socketio
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"holdfast/eventlog"
 )
 
 func TestShutdown(t *testing.T) {
@@ -93,4 +98,73 @@ func TestShutdownGivesUp(t *testing.T) {
 	c.wantClosed()
 	close(release)
 	eventually(t, "worker gone", func() bool { return s.workers.Load() == 0 })
+}
+
+// TestShutdownWhileClientsComeBack has clients claim their sessions while the server ends. They are recovered, or hear
+// nothing and ask the next server; none is told that it can't be.
+func TestShutdownWhileClientsComeBack(t *testing.T) {
+	for _, skip := range []bool{false, true} {
+		t.Run(fmt.Sprint("skip middlewares ", skip), func(t *testing.T) {
+			asked, release := make(chan struct{}, 1), make(chan struct{})
+			s, n, url, log := recoverable(t, nil, func(o *RecoveryOptions) {
+				o.SkipMiddlewares = skip
+				if skip {
+					o.Log = heldLog{o.Log, asked, release}
+				}
+			})
+			second := atomic.Bool{}
+			n.Use(func(*Socket) error {
+				if second.Load() {
+					asked <- struct{}{}
+					<-release
+				}
+				return nil
+			})
+			b := &comeback{t: t, url: url}
+			b.connect()
+			b.c.conn.Close()
+			eventually(t, "it is gone", func() bool { return n.Len() == 0 })
+			if err := n.To("all").Emit("missed"); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "its session is in the log alone", func() bool {
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				return len(n.outlet.flow.departed) == 0 && log.Head() == 1
+			})
+			second.Store(true)
+			c := dial(t, url)
+			c.send(fmt.Sprintf(`0{"pid":%q}`, b.pid))
+			receive(t, asked, "the claim")
+			ended := make(chan error, 1)
+			go func() { ended <- s.Shutdown(context.Background()) }()
+			<-s.ctx.Done()
+			close(release)
+			for _, m := range c.wantClosed() {
+				if strings.HasPrefix(m.text, "0") && !strings.Contains(m.text, b.pid) || strings.HasPrefix(m.text, "4") {
+					t.Errorf("told %s", m.text)
+				}
+			}
+			c.conn.Close()
+			if err := receive(t, ended, "the end"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// heldLog is a log in which looking a session up takes until release.
+type heldLog struct {
+	eventlog.Log
+	asked   chan<- struct{}
+	release <-chan struct{}
+}
+
+func (l heldLog) Get(ctx context.Context, key string) ([]byte, error) {
+	l.asked <- struct{}{}
+	<-l.release
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return l.Log.Get(ctx, key)
 }
