@@ -165,9 +165,9 @@ func (p *poller) callAndUnlock() {
 	p.srv.tasks.Done()
 }
 
-// Run implements Work: it serves connections until none is ready, or until it has had its share. Then the next goes on,
-// behind what else waits for the processor, such as the flusher. So however much there is to do, there are no more of the
-// crew at it than processors, those that are held up, and one.
+// Run implements Work: it serves connections until none is ready, or until it has had its share. Then it leaves the
+// processor, and the next goes on, so that what else waits, such as the flusher, has its turn. So however much there is
+// to do, there are no more of the crew at it than processors, those that are held up, and one.
 func (p *poller) Run() {
 	p.mu.Lock()
 	p.standing = false

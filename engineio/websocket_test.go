@@ -72,6 +72,8 @@ func TestWebSocketEnds(t *testing.T) {
 	}{
 		{"close frame", part(ws.OpClose, true, "\x03\xe8"), 1000, ReasonTransportClose},
 		{"close frame with another code", part(ws.OpClose, true, "\x0f\xa0bye"), 4000, ReasonTransportClose},
+		{"close frame with the last code there is", part(ws.OpClose, true, "\x13\x87"), 4999, ReasonTransportClose},
+		{"close frame with a code beyond", part(ws.OpClose, true, "\x13\x88"), 1002, ReasonTransportError},
 		{"close frame without a code", part(ws.OpClose, true, ""), 0, ReasonTransportClose},
 		{"close packet", text("1"), 0, ReasonTransportClose},
 		{"no packet", text("abc"), 0, ReasonParseError},

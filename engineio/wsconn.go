@@ -21,7 +21,8 @@ const (
 	closeTooLarge      = uint16(ws.StatusMessageTooBig)
 	closeTryLater      = uint16(1013)
 	closeNoStatus      = uint16(ws.StatusNoStatusRcvd)
-	closeEcho          = uint16(1) // not a code: a close frame with the code and the reason of the client's own
+	closeLast          = ws.StatusCode(4999) // RFC 6455 gives the codes beyond no meaning; Node's websocket library refuses them too
+	closeEcho          = uint16(1)           // not a code: a close frame with the code and the reason of the client's own
 )
 
 // wsConn is a websocket connection. One goroutine at a time has it, by turns one that waits and one of the crew: it reads
@@ -329,7 +330,7 @@ func (c *wsConn) frame(h ws.Header, payload []byte) error {
 		}
 		if len(payload) >= 2 {
 			code, reason := ws.ParseCloseFrameData(payload)
-			if err := ws.CheckCloseFrameData(code, reason); err != nil {
+			if err := ws.CheckCloseFrameData(code, reason); err != nil || code > closeLast {
 				return errBadClose
 			}
 		}
