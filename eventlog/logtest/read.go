@@ -55,7 +55,7 @@ func testReadModel(t *testing.T, b Backend) {
 		// Some rooms are busy, most are quiet.
 		return fmt.Sprint("room ", int(math.Pow(rng.Float64(), 3)*200))
 	}
-	const n = 5_000
+	const n = 10_000
 	var all []eventlog.Record
 	for len(all) < n {
 		batch := &eventlog.Batch{}

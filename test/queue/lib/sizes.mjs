@@ -1,15 +1,7 @@
 // How large a run is: small by default, as large as the bars of the project with FULL=1, and each size for itself from
 // the environment (QUEUE_KILLS=10). RECOVERY_SEED repeats the random choices of a run that failed.
 
-const full = process.env.FULL === "1";
-
-function number(name, usual, large = usual) {
-  const text = process.env[name];
-  if (text === undefined || text === "") return full ? large : usual;
-  const value = Number(text);
-  if (!Number.isFinite(value) || value < 0) throw new Error(`${name}: not a number: ${text}`);
-  return value;
-}
+import { number } from "../../recovery/lib/sizes.mjs";
 
 export const sizes = {
   /** How often the server is killed. */

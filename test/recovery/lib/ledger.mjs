@@ -13,11 +13,11 @@ export function judge({ log, subscribers = [], publishers = [] }) {
   return [...publishers.flatMap((p) => judgePublisher(p, log)), ...subscribers.flatMap((s) => judgeSubscriber(s, log))];
 }
 
-/** Throws with the problems and the end of the server's log. */
+/** Throws with the end of the server's log and the problems, these last: of a long output one sees the end. */
 export function settle(problems, server) {
   if (problems.length === 0) return;
   const more = problems.length > SHOWN ? `\n... and ${problems.length - SHOWN} more` : "";
-  throw new Error(`${problems.length} problems:\n${problems.slice(0, SHOWN).join("\n")}${more}\n--- the server's log ---\n${server.logTail}`);
+  throw new Error(`--- the server's log ---\n${server.logTail}\n--- ${problems.length} problems ---\n${problems.slice(0, SHOWN).join("\n")}${more}`);
 }
 
 function judgePublisher(publisher, log) {

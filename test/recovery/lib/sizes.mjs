@@ -3,7 +3,8 @@
 
 const full = process.env.FULL === "1";
 
-function number(name, usual, large = usual) {
+/** The size of that name in the environment, or the usual one, or the large one. */
+export function number(name, usual, large = usual) {
   const text = process.env[name];
   if (text === undefined || text === "") return full ? large : usual;
   const value = Number(text);
