@@ -261,3 +261,27 @@ func FuzzFrameReader(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReadHeader holds readHeader to the library's reader.
+func FuzzReadHeader(f *testing.F) {
+	for _, seed := range []string{"", "\x81", "\x81\x80mask", "\x82\xfe\x01\x00mas", "\x82\xfe\x01\x00mask", "\x02\x7f\x00\x00\x00\x00\x00\x01\x00\x00", "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00mask", "\xf9\x05hello"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, size := readHeader(b)
+		r := bytes.NewReader(b)
+		want, err := ws.ReadHeader(r)
+		switch {
+		case errors.Is(err, ws.ErrHeaderLengthMSB):
+			if len(b) >= 14 && (size == 0 || got.Length >= 0) {
+				t.Errorf("%x: %+v, %d bytes; the length is out of range", b, got, size)
+			}
+		case err != nil:
+			if size != 0 {
+				t.Errorf("%x: %d bytes of a header that is not complete: %v", b, size, err)
+			}
+		case got != want || size != len(b)-r.Len():
+			t.Errorf("%x: %+v of %d bytes, want %+v of %d", b, got, size, want, len(b)-r.Len())
+		}
+	})
+}

@@ -1,7 +1,7 @@
 package engineio
 
 import (
-	"bytes"
+	"encoding/binary"
 	"errors"
 	"net"
 	"os"
@@ -49,8 +49,6 @@ type wsConn struct {
 	said   chan struct{} // closed when the farewell was written, where that takes a goroutine; Server.partMu
 
 	in       readOp
-	header   bytes.Reader // over the bytes at hand, to read a header from
-	scratch  [ws.MaxHeaderSize]byte
 	message  []byte // the fragments so far of a message
 	goodbye  []byte // what the client's close frame held
 	opcode   ws.OpCode
@@ -268,25 +266,20 @@ func (c *wsConn) takeTurn() (work Work, used, need int, err error) {
 func (c *wsConn) frames(b []byte) (used, need int, err error) {
 	for {
 		rest := b[used:]
-		c.header.Reset(rest)
-		h, err := ws.ReadHeaderBuffer(&c.header, c.scratch[:])
-		if err != nil {
-			if errors.Is(err, ws.ErrHeaderLengthMSB) || errors.Is(err, ws.ErrHeaderLengthUnexpected) {
-				return used, 0, &wsError{closeProtocolError, err.Error()}
-			}
+		h, size := readHeader(rest)
+		if size == 0 {
 			return used, 0, nil // incomplete
 		}
-		if err := c.check(h); err != nil {
+		if err := c.check(&h); err != nil {
 			return used, 0, err
 		}
-		size := len(rest) - c.header.Len()
 		end := size + int(h.Length)
 		if len(rest) < end {
 			return used, end, nil
 		}
 		payload := rest[size:end:end]
 		ws.Cipher(payload, h.Mask, 0)
-		if err := c.frame(h, payload); err != nil {
+		if err := c.frame(&h, payload); err != nil {
 			return used, 0, err
 		}
 		used += end
@@ -296,8 +289,37 @@ func (c *wsConn) frames(b []byte) (used, need int, err error) {
 	}
 }
 
+// readHeader reads the header of the frame with which b begins, and its size (RFC 6455, section 5.2). A size of 0 says
+// that b ends within it. A length with its highest bit set is negative.
+func readHeader(b []byte) (h ws.Header, size int) {
+	if len(b) < 2 {
+		return h, 0
+	}
+	h.Fin, h.Rsv, h.OpCode = b[0]&0x80 != 0, b[0]>>4&7, ws.OpCode(b[0]&0xf)
+	h.Masked, h.Length = b[1]&0x80 != 0, int64(b[1]&0x7f)
+	size = 2
+	switch {
+	case h.Length == 126 && len(b) >= 4:
+		h.Length = int64(binary.BigEndian.Uint16(b[2:]))
+		size = 4
+	case h.Length == 127 && len(b) >= 10:
+		h.Length = int64(binary.BigEndian.Uint64(b[2:])) //nolint:gosec // negative is for check to see
+		size = 10
+	case h.Length >= 126:
+		return h, 0
+	}
+	if h.Masked {
+		if len(b) < size+len(h.Mask) {
+			return h, 0
+		}
+		copy(h.Mask[:], b[size:])
+		size += len(h.Mask)
+	}
+	return h, size
+}
+
 // check refuses a frame by its header, before any of it is kept.
-func (c *wsConn) check(h ws.Header) error {
+func (c *wsConn) check(h *ws.Header) error {
 	state := ws.StateServerSide
 	if c.deflate {
 		state |= ws.StateExtended
@@ -305,8 +327,11 @@ func (c *wsConn) check(h ws.Header) error {
 	if c.inflight {
 		state |= ws.StateFragmented
 	}
-	if err := ws.CheckHeader(h, state); err != nil {
+	if err := ws.CheckHeader(*h, state); err != nil {
 		return &wsError{closeProtocolError, err.Error()}
+	}
+	if h.Length < 0 {
+		return &wsError{closeProtocolError, "length is out of range"}
 	}
 	if h.Rsv != 0 && (h.Rsv != 0b100 || h.OpCode.IsControl() || h.OpCode == ws.OpContinuation) {
 		return &wsError{closeProtocolError, "reserved bits are set"}
@@ -318,7 +343,7 @@ func (c *wsConn) check(h ws.Header) error {
 }
 
 // frame handles one frame, unmasked.
-func (c *wsConn) frame(h ws.Header, payload []byte) error {
+func (c *wsConn) frame(h *ws.Header, payload []byte) error {
 	switch h.OpCode {
 	case ws.OpPing:
 		return c.pong(payload)
