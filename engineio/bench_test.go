@@ -9,19 +9,21 @@ import (
 	"github.com/gobwas/ws"
 )
 
-func BenchmarkEndFrame(b *testing.B) {
+func BenchmarkFrame(b *testing.B) {
 	payload := strings.Repeat("x", 100)
 	attachment := make([]byte, 100)
 	b.Run("text", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			EndFrame(append(BeginFrame(len(payload)), payload...))
+			f, buf := BeginFrame(len(payload))
+			f.End(append(buf, payload...))
 		}
 	})
 	b.Run("attachment", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			EndFrame(append(BeginFrame(len(payload)), payload...), attachment)
+			f, buf := BeginFrame(len(payload))
+			f.End(append(buf, payload...), attachment)
 		}
 	})
 }

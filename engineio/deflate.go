@@ -41,17 +41,18 @@ func offersDeflate(header []string) bool {
 
 var deflaters [10]sync.Pool // by level
 
-// deflate returns the frame's websocket form with its larger messages compressed. It is made on first use and shared.
-func (f *Frame) deflate(o *CompressionOptions) []byte {
-	if w := f.deflated.Load(); w != nil {
-		return *w
+// deflate returns the frame with its larger messages compressed, for websockets alone; or the frame itself, where it has
+// none. It is made on first use and shared.
+func (f *Frame) deflate(o *CompressionOptions) *Frame {
+	if d := f.deflated.Load(); d != nil {
+		return d
 	}
-	wire := f.compress(o)
-	f.deflated.Store(&wire)
-	return wire
+	d := f.compress(o)
+	f.deflated.Store(d)
+	return d
 }
 
-func (f *Frame) compress(o *CompressionOptions) []byte {
+func (f *Frame) compress(o *CompressionOptions) *Frame {
 	var out []byte
 	changed := false
 	add := func(op ws.OpCode, payload []byte) {
@@ -68,13 +69,13 @@ func (f *Frame) compress(o *CompressionOptions) []byte {
 	if f.textEnd != 0 {
 		add(ws.OpText, f.wire[f.textOff:f.textEnd])
 	}
-	for _, a := range f.attachments {
+	for _, a := range f.Attachments() {
 		add(ws.OpBinary, a)
 	}
 	if !changed {
-		return f.wire
+		return f
 	}
-	return out
+	return &Frame{wire: out}
 }
 
 func deflateMessage(payload []byte, level int) []byte {

@@ -377,7 +377,7 @@ func TestFramesOfOneMessageStayTogether(t *testing.T) {
 	for range 4 {
 		senders.Go(func() {
 			for range n {
-				p.Send(EndFrame(append(BeginFrame(0), "52-"...), []byte{1}, []byte{2})) //nolint:errcheck // what is missing fails the test
+				p.Send(messageOf("52-", []byte{1}, []byte{2})) //nolint:errcheck // what is missing fails the test
 			}
 		})
 	}

@@ -35,7 +35,7 @@ func (c *wsConn) farewell(code uint16) {
 		return
 	}
 	var op writeOp
-	n, err := op.try(c.raw, frame)
+	n, err := op.try(c.raw, [][]byte{frame})
 	c.srv.stats.bytesOut.Add(uint64(n))
 	if err != nil || n < len(frame) {
 		c.kick()

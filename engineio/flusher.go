@@ -1,6 +1,8 @@
 package engineio
 
 import (
+	"net"
+	"slices"
 	"sync"
 )
 
@@ -104,7 +106,7 @@ func (fl *flusher) flush(s *Session) {
 			clear(frames)
 			s.writeFailed(err)
 			return
-		case rest != nil || len(left) > 0:
+		case len(rest) > 0 || len(left) > 0:
 			own := append([]*Frame(nil), left...)
 			clear(frames)
 			s.stall(conn, rest, own, written-costOf(own))
@@ -117,7 +119,7 @@ func (fl *flusher) flush(s *Session) {
 }
 
 // stall gives a session whose client does not keep up a writer of its own.
-func (s *Session) stall(conn *wsConn, rest []byte, frames []*Frame, begun int64) {
+func (s *Session) stall(conn *wsConn, rest [][]byte, frames []*Frame, begun int64) {
 	s.mu.Lock()
 	s.stalled = true
 	over := s.state == stateClosed
@@ -170,7 +172,7 @@ func (s *Session) nextWrite(frames []*Frame, written int64) ([]*Frame, *wsConn, 
 // catchUp writes to a client that does not take its packets at once, and waits for it. It ends when the
 // queue is empty or the connection is at its end. begun is what rest counts in the queue, with the frames
 // that left before it in the same write.
-func (s *Session) catchUp(rest []byte, frames []*Frame, begun int64) {
+func (s *Session) catchUp(rest [][]byte, frames []*Frame, begun int64) {
 	s.mu.Lock()
 	conn := s.conn
 	s.mu.Unlock()
@@ -211,6 +213,7 @@ func costOf(frames []*Frame) int64 {
 // gatherer puts frames together so that they leave in few writes.
 type gatherer struct {
 	buf []byte
+	one [1][]byte // backs pieces where there is one
 	op  writeOp
 	n   int // bytes written since sent was asked
 }
@@ -231,36 +234,51 @@ func (g *gatherer) free() {
 
 // write tries without blocking. What the connection did not take comes back: the rest of what was under
 // way, and the frames after it.
-func (g *gatherer) write(c *wsConn, frames []*Frame) (rest []byte, left []*Frame, err error) {
+func (g *gatherer) write(c *wsConn, frames []*Frame) (rest [][]byte, left []*Frame, err error) {
+	defer clear(g.one[:])
 	for len(frames) > 0 {
-		chunk, n, shared := g.gather(c, frames)
+		pieces, n, shared := g.gather(c, frames)
 		frames = frames[n:]
-		sent, err := g.op.try(c.raw, chunk)
+		sent, err := g.op.try(c.raw, pieces)
 		g.n += sent
 		if err != nil {
 			return nil, nil, err
 		}
-		if sent < len(chunk) {
-			rest = chunk[sent:]
-			if !shared {
-				rest = append([]byte(nil), rest...)
-			}
+		if rest = unsent(pieces, sent, shared); len(rest) > 0 {
 			return rest, frames, nil
 		}
 	}
 	return nil, nil, nil
 }
 
+// unsent is what is left of pieces, copied where they are not shared.
+func unsent(pieces [][]byte, sent int, shared bool) (rest [][]byte) {
+	for _, p := range pieces {
+		if sent >= len(p) {
+			sent -= len(p)
+			continue
+		}
+		p, sent = p[sent:], 0
+		if !shared {
+			p = slices.Clone(p)
+		}
+		rest = append(rest, p)
+	}
+	return rest
+}
+
 // writeAll waits until the connection has taken everything.
-func (g *gatherer) writeAll(c *wsConn, rest []byte, frames []*Frame) error {
+func (g *gatherer) writeAll(c *wsConn, rest [][]byte, frames []*Frame) error {
+	defer clear(g.one[:])
 	for len(rest) > 0 || len(frames) > 0 {
 		if len(rest) == 0 {
 			var n int
 			rest, n, _ = g.gather(c, frames)
 			frames = frames[n:]
 		}
-		n, err := c.Write(rest)
-		g.n += n
+		pieces := net.Buffers(slices.Clone(rest)) // which the write uses up
+		n, err := pieces.WriteTo(c.Conn)
+		g.n += int(n)
 		if err != nil {
 			return err
 		}
@@ -269,23 +287,28 @@ func (g *gatherer) writeAll(c *wsConn, rest []byte, frames []*Frame) error {
 	return nil
 }
 
-// gather returns the next bytes to write and how many frames they hold. Shared bytes belong to a frame,
+// gather returns the next bytes to write, in pieces, and how many frames they hold. Shared bytes belong to a frame,
 // the others to the gatherer, until the next call.
-func (g *gatherer) gather(c *wsConn, frames []*Frame) (chunk []byte, n int, shared bool) {
-	if wire := c.wireOf(frames[0]); len(wire) >= flushWhole || len(frames) == 1 {
-		return wire, 1, true
+func (g *gatherer) gather(c *wsConn, frames []*Frame) (pieces [][]byte, n int, shared bool) {
+	if f := c.formOf(frames[0]); len(frames) == 1 || f.Len() >= flushWhole {
+		if pieces = f.parts(); pieces == nil {
+			g.one[0] = f.wire
+			pieces = g.one[:]
+		}
+		return pieces, 1, true
 	}
 	if g.buf == nil {
 		g.buf = getBuffer(flushChunk)
 	}
 	g.buf = g.buf[:0]
 	for _, f := range frames {
-		wire := c.wireOf(f)
-		if len(wire) >= flushWhole || len(g.buf)+len(wire) > cap(g.buf) {
+		f = c.formOf(f)
+		if f.Len() >= flushWhole || len(g.buf)+f.Len() > cap(g.buf) {
 			break
 		}
-		g.buf = append(g.buf, wire...)
+		g.buf = f.appendWire(g.buf)
 		n++
 	}
-	return g.buf, n, false
+	g.one[0] = g.buf
+	return g.one[:], n, false
 }

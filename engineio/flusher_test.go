@@ -58,9 +58,10 @@ func TestGatherer(t *testing.T) {
 	var frames []*Frame
 	var want strings.Builder
 	for _, size := range []int{10, 20, flushWhole, 30, flushWhole - 100, flushWhole - 100, flushWhole - 100, flushWhole - 100, 40, flushChunk, 50, 60} {
-		f := NewTextFrame(strings.Repeat("x", size))
-		frames = append(frames, f)
-		want.Write(f.wire)
+		for _, f := range []*Frame{NewTextFrame(strings.Repeat("x", size)), messageOf("1", make([]byte, size), []byte("y"))} {
+			frames = append(frames, f)
+			want.Write(f.appendWire(nil))
+		}
 	}
 	c := &wsConn{}
 	var g gatherer
@@ -68,14 +69,16 @@ func TestGatherer(t *testing.T) {
 	var got strings.Builder
 	chunks := 0
 	for left := frames; len(left) > 0; chunks++ {
-		chunk, n, shared := g.gather(c, left)
-		if n < 1 || !shared && len(chunk) > flushChunk || shared && n != 1 {
-			t.Fatalf("%d frames, %d bytes, shared %t", n, len(chunk), shared)
+		pieces, n, shared := g.gather(c, left)
+		if n < 1 || !shared && (len(pieces) != 1 || len(pieces[0]) > flushChunk) || shared && n != 1 {
+			t.Fatalf("%d frames, %d pieces, shared %t", n, len(pieces), shared)
 		}
-		got.Write(chunk)
+		for _, p := range pieces {
+			got.Write(p)
+		}
 		left = left[n:]
 	}
-	if got.String() != want.String() || chunks > 8 {
+	if got.String() != want.String() || chunks > 16 {
 		t.Errorf("%d bytes in %d chunks, want %d", got.Len(), chunks, want.Len())
 	}
 }

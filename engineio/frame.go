@@ -3,7 +3,9 @@ package engineio
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/gobwas/ws"
 )
@@ -16,67 +18,139 @@ const frameRoom = 10 + 1
 // and, where nobody shares it, the frame itself take.
 const frameOverhead = 64
 
+// SharedAttachment is from how many bytes on an attachment goes out from where it lies. Smaller ones are copied: they
+// leave in one run with what is before and behind them.
+const SharedAttachment = 4 << 10
+
 // Frame is one message as it goes over the wire, or a text message and the binary messages that belong
 // to it and must leave with it. It is encoded once, never changes, and is shared by the queues of all
 // who get it.
 type Frame struct {
-	wire        []byte   // the websocket frames, one behind the other
-	attachments [][]byte // the binary messages, as parts of wire
-	deflated    atomic.Pointer[[]byte]
-	textOff     uint8 // of the packet, type digit included, in wire
-	textEnd     uint32
-	control     bool // not a message: ping, close, noop
-	plain       bool // not to be compressed
+	wire     []byte // the websocket frames, one behind the other, but for shared attachments
+	bin      *binaries
+	deflated atomic.Pointer[Frame]
+	textEnd  uint32
+	textOff  uint8 // of the packet, type digit included, in wire
+	control  bool  // not a message: ping, close, noop
+	plain    bool  // not to be compressed
 }
 
-// BeginFrame returns a buffer to append the text of a message to, with room for sizeHint bytes of it.
-// What it already holds is space for the headers. EndFrame makes the Frame.
-func BeginFrame(sizeHint int) []byte {
-	return make([]byte, frameRoom, frameRoom+sizeHint)
+// binaries are the binary messages of a frame.
+type binaries struct {
+	list  [][]byte
+	parts [][]byte // what goes over a websocket, in pieces; nil where wire is all of it
+	size  int      // of parts
+	one   [1][]byte
+	two   [2][]byte // back list and parts where there is one message
 }
 
-// EndFrame makes a Frame of a buffer that BeginFrame gave out, and of attachments, which follow as
-// binary messages. It takes the buffer over; the attachments are copied.
-func EndFrame(buf []byte, attachments ...[]byte) *Frame {
-	f := &Frame{}
+// Frames with a short text have room for it of their own. They fill what the allocator gives for them.
+type (
+	frame128 struct {
+		Frame
+		room [128 - frameSize]byte
+	}
+	frame192 struct {
+		Frame
+		room [192 - frameSize]byte
+	}
+	frame256 struct {
+		Frame
+		room [256 - frameSize]byte
+	}
+)
+
+const frameSize = unsafe.Sizeof(Frame{})
+
+// BeginFrame returns a Frame in the making, and a buffer to append the text of a message to, with room for sizeHint bytes
+// of it. What it already holds is space for the headers. End completes the Frame.
+func BeginFrame(sizeHint int) (*Frame, []byte) {
+	switch size := frameRoom + sizeHint; {
+	case size <= len(frame128{}.room):
+		f := &frame128{}
+		return &f.Frame, f.room[:frameRoom]
+	case size <= len(frame192{}.room):
+		f := &frame192{}
+		return &f.Frame, f.room[:frameRoom]
+	case size <= len(frame256{}.room):
+		f := &frame256{}
+		return &f.Frame, f.room[:frameRoom]
+	}
+	return &Frame{}, make([]byte, frameRoom, frameRoom+sizeHint)
+}
+
+// End completes a Frame of BeginFrame with the buffer that came with it, grown perhaps, and attachments, which follow as
+// binary messages. It takes the buffer over; attachments of SharedAttachment bytes and more must not change any more. It
+// returns f.
+func (f *Frame) End(buf []byte, attachments ...[]byte) *Frame {
 	buf[frameRoom-1] = byte(packetMessage)
 	start := putHeader(buf[:frameRoom-1], ws.OpText, len(buf)-(frameRoom-1))
 	f.textOff = uint8(frameRoom - 1 - start)
 	f.textEnd = uint32(len(buf) - start)
-	if len(attachments) == 0 {
-		f.wire = buf[start:]
-		return f
+	f.wire = buf[start:]
+	if len(attachments) > 0 {
+		f.attach(attachments)
 	}
-	size := len(buf)
+	return f
+}
+
+// attach puts attachments behind the text.
+func (f *Frame) attach(attachments [][]byte) {
+	size, shared := len(f.wire), 0
 	for _, a := range attachments {
-		size += frameRoom + len(a)
+		size += frameRoom
+		if len(a) < SharedAttachment {
+			size += len(a)
+		} else {
+			shared++
+		}
 	}
-	wire := make([]byte, 0, size-start)
-	wire = append(wire, buf[start:]...)
-	f.attachments = make([][]byte, len(attachments))
+	// Never grown, so that its parts stay where they are.
+	wire := append(make([]byte, 0, size), f.wire...)
+	b := &binaries{}
+	f.bin = b
+	if len(attachments) == 1 {
+		b.list, b.parts = b.one[:], b.two[:0]
+	} else {
+		b.list, b.parts = make([][]byte, len(attachments)), make([][]byte, 0, 2*shared+1)
+	}
+	if shared == 0 {
+		b.parts = nil
+	}
+	from := 0
 	var header [frameRoom]byte
 	for i, a := range attachments {
 		at := putHeader(header[:frameRoom-1], ws.OpBinary, len(a))
 		wire = append(wire, header[at:frameRoom-1]...)
+		if len(a) >= SharedAttachment {
+			b.list[i] = a
+			b.parts = append(b.parts, wire[from:len(wire):len(wire)], a)
+			b.size += len(wire) - from + len(a)
+			from = len(wire)
+			continue
+		}
 		wire = append(wire, a...)
-		f.attachments[i] = wire[len(wire)-len(a) : len(wire) : len(wire)]
+		b.list[i] = wire[len(wire)-len(a) : len(wire) : len(wire)]
+	}
+	if shared > 0 && from < len(wire) {
+		b.parts = append(b.parts, wire[from:])
+		b.size += len(wire) - from
 	}
 	f.wire = wire
-	return f
 }
 
 // NewTextFrame makes a Frame of one text message.
 func NewTextFrame(payload string) *Frame {
-	return EndFrame(append(BeginFrame(len(payload)), payload...))
+	f, buf := BeginFrame(len(payload))
+	return f.End(append(buf, payload...))
 }
 
 // NewBinaryFrame makes a Frame of one binary message, which is copied.
 func NewBinaryFrame(payload []byte) *Frame {
 	var header [frameRoom]byte
 	at := putHeader(header[:frameRoom-1], ws.OpBinary, len(payload))
-	f := &Frame{wire: append(append(make([]byte, 0, frameRoom+len(payload)), header[at:frameRoom-1]...), payload...)}
-	f.attachments = [][]byte{f.wire[len(f.wire)-len(payload):]}
-	return f
+	wire := slices.Concat(header[at:frameRoom-1], payload)
+	return &Frame{wire: wire, bin: &binaries{list: [][]byte{wire[len(wire)-len(payload):]}}}
 }
 
 // controlFrame makes a packet without data, or with little, that is not a message.
@@ -87,8 +161,8 @@ func controlFrame(packet string) *Frame {
 
 // openFrame makes the packet that begins a session.
 func openFrame(packet []byte) *Frame {
-	buf := append(BeginFrame(len(packet)), packet[1:]...)
-	f := EndFrame(buf)
+	f, buf := BeginFrame(len(packet))
+	f.End(append(buf, packet[1:]...))
 	f.wire[f.textOff] = byte(packetOpen)
 	f.control, f.plain = true, true
 	return f
@@ -117,11 +191,35 @@ func putHeader(room []byte, op ws.OpCode, length int) int {
 }
 
 // Len is the size on a websocket in bytes, headers included.
-func (f *Frame) Len() int { return len(f.wire) }
+func (f *Frame) Len() int {
+	if f.bin != nil && f.bin.parts != nil {
+		return f.bin.size
+	}
+	return len(f.wire)
+}
+
+// parts are the pieces of the frame on a websocket, where it is not one; else nil.
+func (f *Frame) parts() [][]byte {
+	if f.bin == nil {
+		return nil
+	}
+	return f.bin.parts
+}
+
+// appendWire appends what goes over a websocket.
+func (f *Frame) appendWire(b []byte) []byte {
+	if f.parts() == nil {
+		return append(b, f.wire...)
+	}
+	for _, part := range f.bin.parts {
+		b = append(b, part...)
+	}
+	return b
+}
 
 // cost is what the frame counts in a send buffer. A frame of a few bytes takes many times that in memory, so
 // that a bound on bytes alone would be none for a client that is sent, or asks for, a lot of small ones.
-func (f *Frame) cost() int64 { return int64(len(f.wire)) + frameOverhead }
+func (f *Frame) cost() int64 { return int64(f.Len()) + frameOverhead }
 
 // Text is the text payload, without the type digit. It must not be changed.
 func (f *Frame) Text() []byte {
@@ -132,14 +230,19 @@ func (f *Frame) Text() []byte {
 }
 
 // Attachments are the binary messages that follow the text. They must not be changed.
-func (f *Frame) Attachments() [][]byte { return f.attachments }
+func (f *Frame) Attachments() [][]byte {
+	if f.bin == nil {
+		return nil
+	}
+	return f.bin.list
+}
 
 // NoCompress returns the same frame, marked to go out uncompressed whatever the transport negotiated.
 func (f *Frame) NoCompress() *Frame {
 	if f.plain {
 		return f
 	}
-	return &Frame{wire: f.wire, attachments: f.attachments, textOff: f.textOff, textEnd: f.textEnd, control: f.control, plain: true}
+	return &Frame{wire: f.wire, bin: f.bin, textOff: f.textOff, textEnd: f.textEnd, control: f.control, plain: true}
 }
 
 // Compressible says whether a transport may compress the frame.
@@ -153,7 +256,7 @@ func (f *Frame) appendPolling(b []byte) []byte {
 		}
 		b = append(b, f.wire[f.textOff:f.textEnd]...)
 	}
-	for _, a := range f.attachments {
+	for _, a := range f.Attachments() {
 		if len(b) > 0 {
 			b = append(b, packetSeparator)
 		}

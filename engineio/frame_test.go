@@ -28,25 +28,42 @@ func wireFrames(t *testing.T, wire []byte) []ws.Frame {
 	return out
 }
 
+// messageOf is the frame of a text message and its attachments. Its buffer has to grow.
+func messageOf(text string, attachments ...[]byte) *Frame {
+	f, buf := BeginFrame(len(text) / 2)
+	return f.End(append(buf, text...), attachments...)
+}
+
 func TestFrameRoundTrip(t *testing.T) {
 	// The sizes are about those at which a header grows: 125 and 65,535 bytes, the type digit included.
-	for _, size := range []int{0, 1, 123, 124, 125, 126, 65_533, 65_534, 65_535, 65_536, 200_000} {
-		for _, attachments := range [][]int{nil, {0}, {1, 125}, {126, 65_535, 65_536}} {
+	// Attachments are on either side of the size from which on they are not copied.
+	for _, size := range []int{0, 1, 68, 69, 70, 71, 123, 124, 125, 126, 133, 134, 135, 197, 198, 65_533, 65_534, 65_535, 65_536, 200_000} {
+		for _, attachments := range [][]int{
+			nil,
+			{0},
+			{1, 125},
+			{126, 65_535, 65_536},
+			{SharedAttachment - 1},
+			{SharedAttachment},
+			{5, SharedAttachment, 0, SharedAttachment, 7, 8},
+			{SharedAttachment, 9},
+		} {
 			t.Run(fmt.Sprint(size, attachments), func(t *testing.T) {
 				text := strings.Repeat("x", size)
 				var bin [][]byte
 				for i, n := range attachments {
 					bin = append(bin, bytes.Repeat([]byte{byte(i + 1)}, n))
 				}
-				f := EndFrame(append(BeginFrame(size/2), text...), bin...)
+				f := messageOf(text, bin...)
 				if string(f.Text()) != text {
 					t.Errorf("Text has %d bytes, want %d", len(f.Text()), size)
 				}
 				if len(f.Attachments()) != len(bin) {
 					t.Fatalf("%d attachments, want %d", len(f.Attachments()), len(bin))
 				}
-				got := wireFrames(t, f.wire)
-				if len(got) != 1+len(bin) || f.Len() != len(f.wire) {
+				wire := f.appendWire(nil)
+				got := wireFrames(t, wire)
+				if len(got) != 1+len(bin) || f.Len() != len(wire) {
 					t.Fatalf("%d frames of %d bytes", len(got), f.Len())
 				}
 				if h := got[0].Header; h.OpCode != ws.OpText || !h.Fin || h.Masked || h.Rsv != 0 || string(got[0].Payload) != "4"+text {
@@ -85,16 +102,20 @@ func TestFrameRoundTrip(t *testing.T) {
 	}
 }
 
-func TestFrameAttachmentsAreCopied(t *testing.T) {
-	a := []byte("abc")
-	f := EndFrame(append(BeginFrame(3), "txt"...), a)
-	g := NewBinaryFrame(a)
-	copy(a, "xyz")
+// TestFrameAttachments wants small attachments copied, and large ones to go out from where they lie.
+func TestFrameAttachments(t *testing.T) {
+	small, large := []byte("abc"), bytes.Repeat([]byte("abc"), SharedAttachment/3+1)
+	f := messageOf("txt", small, large)
+	g := NewBinaryFrame(small)
+	copy(small, "xyz")
 	if got := f.Attachments()[0]; string(got) != "abc" {
-		t.Errorf("attachment of EndFrame became %q", got)
+		t.Errorf("a small attachment became %q", got)
 	}
 	if got := g.Attachments()[0]; string(got) != "abc" {
 		t.Errorf("payload of NewBinaryFrame became %q", got)
+	}
+	if &f.Attachments()[1][0] != &large[0] || &f.parts()[1][0] != &large[0] {
+		t.Error("a large attachment was copied")
 	}
 }
 

@@ -36,7 +36,7 @@ func TestPollingBatches(t *testing.T) {
 	for _, m := range want {
 		p.Send(NewTextFrame(m[1:])) //nolint:errcheck // the answer tells
 	}
-	p.Send(EndFrame(append(BeginFrame(0), "51-"...), []byte{1, 2}, []byte{3})) //nolint:errcheck // likewise
+	p.Send(messageOf("51-", []byte{1, 2}, []byte{3})) //nolint:errcheck // likewise
 	want = append(want, "451-", "bAQI=", "bAw==")
 	if got := c.get(); got != join(want) {
 		t.Errorf("got %.100q", got)

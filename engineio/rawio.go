@@ -8,20 +8,23 @@ import (
 
 // writeOp tries writes without blocking. It keeps its closure, so that a write allocates nothing.
 type writeOp struct {
-	b   []byte
-	n   int
-	err error
-	f   func(fd uintptr) bool
+	all  [][]byte // backs left
+	left [][]byte
+	n    int
+	err  error
+	f    func(fd uintptr) bool
 }
 
-// try writes as much as the connection takes at once. n < len(b) without an error says that it is full.
-func (o *writeOp) try(raw syscall.RawConn, b []byte) (n int, err error) {
+// try writes as much of the pieces, none of them empty, as the connection takes at once. n less than their length without
+// an error says that it is full.
+func (o *writeOp) try(raw syscall.RawConn, pieces [][]byte) (n int, err error) {
 	if o.f == nil {
 		o.f = o.write
 	}
-	o.b, o.n, o.err = b, 0, nil
+	o.all = append(o.all[:0], pieces...)
+	o.left, o.n, o.err = o.all, 0, nil
 	err = raw.Write(o.f)
-	o.b = nil
+	clear(o.all)
 	if err == nil {
 		err = o.err
 	}
@@ -29,11 +32,17 @@ func (o *writeOp) try(raw syscall.RawConn, b []byte) (n int, err error) {
 }
 
 func (o *writeOp) write(fd uintptr) bool {
-	for o.n < len(o.b) {
-		n, errno := rawWrite(fd, o.b[o.n:])
+	for len(o.left) > 0 {
+		var n int
+		var errno syscall.Errno
+		if len(o.left) == 1 {
+			n, errno = rawWrite(fd, o.left[0])
+		} else {
+			n, errno = rawWritev(fd, o.left)
+		}
 		switch {
 		case errno == 0 && n > 0:
-			o.n += n
+			o.took(n)
 		case errno == 0:
 			o.err = io.ErrUnexpectedEOF
 			return true
@@ -46,6 +55,19 @@ func (o *writeOp) write(fd uintptr) bool {
 		}
 	}
 	return true
+}
+
+// took moves on by n bytes.
+func (o *writeOp) took(n int) {
+	o.n += n
+	for n > 0 {
+		if n < len(o.left[0]) {
+			o.left[0] = o.left[0][n:]
+			return
+		}
+		n -= len(o.left[0])
+		o.left = o.left[1:]
+	}
 }
 
 // readOp waits for bytes without holding a buffer for them.

@@ -10,4 +10,6 @@ const hasRaw = false
 
 func rawWrite(uintptr, []byte) (int, syscall.Errno) { panic("engineio: no raw connections here") }
 
+func rawWritev(uintptr, [][]byte) (int, syscall.Errno) { panic("engineio: no raw connections here") }
+
 func rawRead(uintptr, []byte) (int, syscall.Errno) { panic("engineio: no raw connections here") }

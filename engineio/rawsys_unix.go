@@ -12,6 +12,8 @@ const hasRaw = true
 
 func rawWrite(fd uintptr, b []byte) (int, syscall.Errno) { return counted(syscall.Write(int(fd), b)) }
 
+func rawWritev(fd uintptr, pieces [][]byte) (int, syscall.Errno) { return rawWrite(fd, pieces[0]) }
+
 func rawRead(fd uintptr, b []byte) (int, syscall.Errno) { return counted(syscall.Read(int(fd), b)) }
 
 func counted(n int, err error) (int, syscall.Errno) {

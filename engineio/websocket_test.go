@@ -190,7 +190,7 @@ func TestPerMessageDeflate(t *testing.T) {
 		c.want("4short")
 		p.Send(NewTextFrame(long[1:]).NoCompress()) //nolint:errcheck // the frame tells
 		c.want(long)
-		p.Send(EndFrame(append(BeginFrame(0), "51-"...), []byte(long), []byte{1})) //nolint:errcheck // likewise
+		p.Send(messageOf("51-", []byte(long), []byte{1})) //nolint:errcheck // likewise
 		c.want("451-")
 		h, payload = c.next()
 		if f, err := wsflate.DecompressFrame(ws.Frame{Header: h, Payload: payload}); err != nil || h.OpCode != ws.OpBinary || string(f.Payload) != long {
@@ -213,11 +213,11 @@ func TestNoDeflateUnlessOffered(t *testing.T) {
 func TestDeflateIsShared(t *testing.T) {
 	f := NewTextFrame(strings.Repeat("x", 1000))
 	o := &CompressionOptions{Threshold: 10}
-	if a, b := f.deflate(o), f.deflate(o); &a[0] != &b[0] || len(a) > 100 {
-		t.Errorf("compressed twice, to %d bytes", len(a))
+	if a, b := f.deflate(o), f.deflate(o); a != b || a.Len() > 100 {
+		t.Errorf("compressed twice, to %d bytes", a.Len())
 	}
 	short := NewTextFrame("x")
-	if got := short.deflate(o); &got[0] != &short.wire[0] {
+	if got := short.deflate(o); got != short {
 		t.Error("a frame that is not compressed was copied")
 	}
 }

@@ -420,10 +420,10 @@ func (c *wsConn) writeNow(wire []byte) error {
 	return c.SetWriteDeadline(time.Time{})
 }
 
-// wireOf is what goes over this connection for a frame.
-func (c *wsConn) wireOf(f *Frame) []byte {
+// formOf is the frame in the form that goes over this connection.
+func (c *wsConn) formOf(f *Frame) *Frame {
 	if c.deflate && !f.plain {
 		return f.deflate(c.srv.opts.PerMessageDeflate)
 	}
-	return f.wire
+	return f
 }

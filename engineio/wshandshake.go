@@ -57,10 +57,10 @@ func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 // takeFirst takes frames of at most the given size off the queue; the first is always taken. The caller holds s.mu.
 func (s *Session) takeFirst(size int) []*Frame {
 	var frames []*Frame
-	for len(s.queue) > 0 && (len(frames) == 0 || len(s.queue[0].frame.wire) <= size) {
+	for len(s.queue) > 0 && (len(frames) == 0 || s.queue[0].frame.Len() <= size) {
 		f := s.queue[0].frame
 		frames = append(frames, f)
-		size -= len(f.wire)
+		size -= f.Len()
 		s.size -= f.cost()
 		s.queue[0] = queued{}
 		s.queue = s.queue[1:]
@@ -130,7 +130,7 @@ func (srv *Server) switchProtocols(w http.ResponseWriter, r *http.Request, s *Se
 	}
 	out = append(out, "\r\n"...)
 	for _, f := range frames {
-		out = append(out, f.wire...)
+		out = f.appendWire(out)
 	}
 	conn.SetWriteDeadline(time.Now().Add(srv.opts.PingTimeout)) //nolint:errcheck // the write fails if this does
 	n, err := conn.Write(out)

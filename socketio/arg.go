@@ -34,17 +34,9 @@ func NewArg(v any) (Arg, error) {
 	}
 	a := Arg{raw: raw}
 	if len(w.bin) > 0 {
-		a.bin = &attachments{list: cloneAll(w.bin)}
+		a.bin = &attachments{list: w.own()}
 	}
 	return a, nil
-}
-
-func cloneAll(bin [][]byte) [][]byte {
-	out := make([][]byte, len(bin))
-	for i, b := range bin {
-		out[i] = slices.Clone(b)
-	}
-	return out
 }
 
 // JSON is the argument's text, with placeholders for binary values. It must not be changed.

@@ -22,13 +22,14 @@ const unlimited = math.MaxInt
 
 // packet is an encoded packet before it becomes a frame: its text still has an end that can be changed.
 type packet struct {
+	out  *engineio.Frame
 	buf  []byte   // of engineio.BeginFrame, with the text
 	data int      // where the JSON array begins in buf
-	bin  [][]byte // attachments, not copied
+	bin  [][]byte // attachments; nobody changes those that the frame will share
 }
 
 // frame closes the packet, which must not be used afterwards.
-func (p packet) frame() *engineio.Frame { return engineio.EndFrame(p.buf, p.bin...) }
+func (p packet) frame() *engineio.Frame { return p.out.End(p.buf, p.bin...) }
 
 // noID is for packets that ask for no acknowledgement.
 const noID = -1
@@ -65,7 +66,7 @@ func encodeControl(kind packetType, namespace string, payload []byte) *engineio.
 }
 
 func beginPacket(kind packetType, namespace string, id int64, size int) packet {
-	buf := engineio.BeginFrame(size + len(namespace) + 32)
+	out, buf := engineio.BeginFrame(size + len(namespace) + 32)
 	buf = append(buf, byte(kind))
 	if namespace != "/" {
 		buf = append(buf, namespace...)
@@ -74,7 +75,7 @@ func beginPacket(kind packetType, namespace string, id int64, size int) packet {
 	if id >= 0 {
 		buf = strconv.AppendInt(buf, id, 10)
 	}
-	return packet{buf: buf, data: len(buf)}
+	return packet{out: out, buf: buf, data: len(buf)}
 }
 
 // finish appends the arguments and the closing bracket. more says that something stands before them.
@@ -111,7 +112,10 @@ func (p *packet) markBinary(kind packetType) {
 }
 
 // textStart is where the text begins in a buffer of BeginFrame.
-var textStart = len(engineio.BeginFrame(0))
+var textStart = func() int {
+	_, buf := engineio.BeginFrame(0)
+	return len(buf)
+}()
 
 // sizeOf guesses how long the encoded arguments will be.
 func sizeOf(args []any) int {
@@ -227,7 +231,7 @@ func (w *valueWriter) append(b []byte, v any) ([]byte, error) {
 		if v == nil {
 			return append(b, "null"...), nil
 		}
-		n, err := w.attach(v)
+		n, err := w.attachCopy(v)
 		return appendPlaceholder(b, n), err
 	case stdjson.RawMessage:
 		return appendRaw(b, v)
@@ -244,6 +248,14 @@ func (w *valueWriter) append(b []byte, v any) ([]byte, error) {
 	return b, err
 }
 
+// attachCopy is attach for a value of the caller's, who may change it afterwards: a frame shares large ones.
+func (w *collector) attachCopy(value []byte) (int, error) {
+	if len(value) >= engineio.SharedAttachment {
+		value = slices.Clone(value)
+	}
+	return w.attach(value)
+}
+
 // attach takes a binary value into the packet and returns its number.
 func (w *collector) attach(value []byte) (int, error) {
 	if len(w.bin) >= w.limit {
@@ -251,6 +263,16 @@ func (w *collector) attach(value []byte) (int, error) {
 	}
 	w.bin = append(w.bin, value)
 	return len(w.bin) - 1, nil
+}
+
+// own returns the attachments, none of which a caller can change any more.
+func (w *collector) own() [][]byte {
+	for i, b := range w.bin {
+		if len(b) < engineio.SharedAttachment {
+			w.bin[i] = slices.Clone(b)
+		}
+	}
+	return w.bin
 }
 
 // appendArg passes an argument through; its binary values get new numbers.
@@ -371,7 +393,7 @@ func (w *jsonWriter) marshalBytes(e *jsontext.Encoder, value []byte) error {
 	if value == nil {
 		return e.WriteToken(jsontext.Null)
 	}
-	n, err := w.attach(value)
+	n, err := w.attachCopy(value)
 	if err != nil {
 		return err
 	}

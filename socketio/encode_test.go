@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"holdfast/engineio"
 )
 
 // encoded is the text and the attachments of an event with these arguments.
@@ -235,6 +237,31 @@ func TestBind(t *testing.T) {
 	}
 	if _, ok := plain(`{"_placeholder":true,"num":0}`).Bytes(); ok {
 		t.Error("a look-alike in a packet without attachments is an object")
+	}
+}
+
+// TestBytesAreCopied has the caller use his bytes again once they are emitted, small and large ones.
+func TestBytesAreCopied(t *testing.T) {
+	for _, size := range []int{1, engineio.SharedAttachment - 1, engineio.SharedAttachment, 100_000} {
+		data := bytes.Repeat([]byte{7}, size)
+		want := bytes.Clone(data)
+		_, plain := encoded(t, data)
+		_, nested := encoded(t, map[string]any{"deep": []any{data}})
+		arg, err := NewArg(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, passed := encoded(t, arg)
+		toServers, err := serverSideMessage("e", []any{data})
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(data)
+		for name, got := range map[string][][]byte{"plain": plain, "nested": nested, "an Arg": passed, "to servers": toServers.Attachments} {
+			if len(got) != 1 || !bytes.Equal(got[0], want) {
+				t.Errorf("%d bytes, %s: changed", size, name)
+			}
+		}
 	}
 }
 

@@ -268,11 +268,12 @@ func (e *edition) of(s *Socket) *engineio.Frame {
 // number makes an event's frame with the offset as its last argument.
 func number(frame *engineio.Frame, p eventlog.Position) *engineio.Frame {
 	text := frame.Text()
-	buf := append(engineio.BeginFrame(len(text)+32), text[:len(text)-1]...)
+	out, buf := engineio.BeginFrame(len(text) + 32)
+	buf = append(buf, text[:len(text)-1]...)
 	buf = append(buf, `,"`...)
 	buf = p.Append(buf)
 	buf = append(buf, `"]`...)
-	out := engineio.EndFrame(buf, frame.Attachments()...)
+	out.End(buf, frame.Attachments()...)
 	if !frame.Compressible() {
 		return out.NoCompress()
 	}

@@ -175,5 +175,5 @@ func serverSideMessage(event string, args []any) (*cluster.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cluster.Message{Kind: cluster.KindServerSideEmit, Data: append(data, ']'), Attachments: cloneAll(w.bin)}, nil
+	return &cluster.Message{Kind: cluster.KindServerSideEmit, Data: append(data, ']'), Attachments: w.own()}, nil
 }
