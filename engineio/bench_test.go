@@ -45,7 +45,7 @@ type discard struct{}
 func (discard) Message([]byte, bool) error { return nil }
 func (discard) Close(Reason, error)        {}
 
-// BenchmarkReadFrames takes 16 KiB of small frames apart, as one read brings them.
+// BenchmarkReadFrames takes small frames apart, as many as one read brings.
 func BenchmarkReadFrames(b *testing.B) {
 	frame := text("42" + `["event",{"n":12345}]`)
 	n := readBufferSize / len(frame)

@@ -168,7 +168,7 @@ func TestFrameReaderBelievesWhatArrived(t *testing.T) {
 	if err := r.feed(frame[:20], 20); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(r.conn.in.buf); n > 64<<10 {
+	if n := len(r.conn.in.buf); n > 4<<10 {
 		t.Errorf("%d bytes of room for the 20 that arrived", n)
 	}
 	if err := r.feed(frame[20:], 64<<10); err != nil || len(r.got) != 1 || len(r.got[0]) != 8<<20+2 {
@@ -176,6 +176,25 @@ func TestFrameReaderBelievesWhatArrived(t *testing.T) {
 	}
 	if r.conn.in.buf != nil {
 		t.Error("the large buffer is held on to")
+	}
+}
+
+// TestFrameReaderHoldsWhatArrived has a large message drip in: what is held for it is never much more than has come.
+func TestFrameReaderHoldsWhatArrived(t *testing.T) {
+	r := newReader(1_000_000, false)
+	in := text("4" + strings.Repeat("x", 500_000))
+	for step, fed := 1, 0; fed < len(in)-1; step += step/8 + 1 {
+		n := min(step, len(in)-1-fed)
+		if err := r.feed(slices.Clone(in[fed:fed+n]), n); err != nil {
+			t.Fatal(err)
+		}
+		fed += n
+		if held := len(r.conn.in.buf); held > max(8*fed, 4<<10) || held < fed {
+			t.Fatalf("%d bytes held for %d", held, fed)
+		}
+	}
+	if err := r.feed(in[len(in)-1:], 1); err != nil || len(r.got) != 1 || len(r.got[0]) != 2+500_000 {
+		t.Errorf("%d messages, %v", len(r.got), err)
 	}
 }
 

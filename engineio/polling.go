@@ -304,7 +304,7 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	n := 0
 	for {
 		if n == len(b) {
-			b = growBuffer(b, n, 2*len(b))
+			b = resizeBuffer(b, n, 2*len(b))
 		}
 		m, err := r.Body.Read(b[n:])
 		n += m

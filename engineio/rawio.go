@@ -100,8 +100,11 @@ func (o *readOp) read(c *wsConn) {
 
 // readNow is read without waiting. It says whether there may be more: the buffer was filled, or what is behind is the end.
 func (o *readOp) readNow(fd uintptr, hung *atomic.Bool) (more bool) {
-	if o.buf == nil {
+	switch {
+	case o.buf == nil:
 		o.buf = getBuffer(readBufferSize)
+	case len(o.buf) < readBufferSize:
+		o.buf = resizeBuffer(o.buf, o.have, readBufferSize)
 	}
 	room := o.buf[o.have:]
 	end := hung.Load()
@@ -151,6 +154,20 @@ func (o *readOp) tryRead(fd uintptr) bool {
 			o.err = errno
 			return true
 		}
+	}
+}
+
+// fit has the buffer follow what has arrived of a frame, not what its header promises: need bytes in all, if that is known.
+func (o *readOp) fit(need int) {
+	switch size := len(o.buf); {
+	case o.have == 0:
+		if size > readBufferSize {
+			o.release()
+		}
+	case o.have > size/2 && need > size:
+		o.buf = resizeBuffer(o.buf, o.have, min(need, 4*size))
+	case o.have <= size/4 && size > 1<<smallestBuffer:
+		o.buf = resizeBuffer(o.buf, o.have, 2*o.have)
 	}
 }
 

@@ -244,13 +244,7 @@ func (c *wsConn) handOver() (Work, error) {
 	if used > 0 { // or a large frame that drips in would be moved onto itself for every drop
 		c.in.have = copy(c.in.buf, c.in.buf[used:c.in.have])
 	}
-	switch {
-	case c.in.have == 0 && len(c.in.buf) > readBufferSize:
-		c.in.release()
-	case need > len(c.in.buf):
-		// A large frame: the buffer follows what has arrived, not what was promised.
-		c.in.buf = growBuffer(c.in.buf, c.in.have, min(need, 4*len(c.in.buf)))
-	}
+	c.in.fit(need)
 	return work, nil
 }
 
