@@ -3,6 +3,7 @@ package pebblelog
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -86,12 +87,7 @@ func TestCloseWhileFailing(t *testing.T) {
 	for _, match := range []string{".log", "", ".sst"} {
 		fs := newFaultyFS(vfs.NewMem())
 		o := Options{fs: fs, MemTableSize: 64 << 10, retryAfter: 5 * time.Millisecond}
-		s := mustOpen(t, "data", o)
-		l, err := s.Open("log", eventlog.Retention{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := startFiller(t, l, 300)
+		s, f := filling(t, o)
 		waitFor(t, "progress", func() bool { return f.acked.Load() > 300 })
 		fs.fail(match, syscall.ENOSPC)
 		waitFor(t, "the failure", func() bool { return fs.hits.Load() > 0 })
@@ -101,6 +97,7 @@ func TestCloseWhileFailing(t *testing.T) {
 		}
 		// It can be opened on the full disk too, and is read.
 		s = mustOpen(t, "data", o)
+		var err error
 		if f.l, err = s.Open("log", eventlog.Retention{}); err != nil {
 			t.Fatal(err)
 		}
@@ -151,12 +148,7 @@ func testKilledWhileFailing(t *testing.T, match string, closed bool) {
 	disk := vfs.NewMem()
 	fs := newFaultyFS(disk)
 	o := Options{fs: fs, MemTableSize: 64 << 10, retryAfter: time.Hour}
-	s := mustOpen(t, "data", o)
-	l, err := s.Open("log", eventlog.Retention{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := startFiller(t, l, 300)
+	s, f := filling(t, o)
 	waitFor(t, "progress", func() bool { return f.acked.Load() > 100 })
 	fs.fail(match, syscall.ENOSPC)
 	waitFor(t, "refusals", func() bool { return f.full.Load() > 3 })
@@ -175,10 +167,51 @@ func testKilledWhileFailing(t *testing.T, match string, closed bool) {
 	o.fs = after
 	s = mustOpen(t, "data", o)
 	defer s.Close()
+	var err error
 	if f.l, err = s.Open("log", eventlog.Retention{}); err != nil {
 		t.Fatal(err)
 	}
 	f.verify()
+}
+
+// filling is a new store with a filler at work.
+func filling(t *testing.T, o Options) (*Store, *filler) {
+	t.Helper()
+	s := mustOpen(t, "data", o)
+	l, err := s.Open("log", eventlog.Retention{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, startFiller(t, l, 300)
+}
+
+// TestTruncate cuts a file of the operating system, and one of another file system.
+func TestTruncate(t *testing.T) {
+	for name, fs := range map[string]vfs.FS{"in place": vfs.Default, "as a copy": vfs.NewMem()} {
+		dir := t.TempDir()
+		file := fs.PathJoin(dir, "000001.log")
+		if err := fs.MkdirAll(dir, 0o750); err != nil {
+			t.Fatal(err)
+		}
+		w, err := fs.Create(file, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte("kept and refused")); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(w.Close(), truncate(fs, file, 4), truncate(fs, file+".gone", 4)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		r, err := fs.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); err != nil || string(got) != "kept" {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+		_ = r.Close()
+	}
 }
 
 // TestReserve holds the store to the room it leaves free.
